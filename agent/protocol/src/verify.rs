@@ -1,0 +1,1 @@
+//! The only maker of [`Verified`] and the only threshold counter.
