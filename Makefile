@@ -1,0 +1,58 @@
+# The front door. `make help` lists what is here; CI calls nothing else.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test lint doc bench conformance fuzz clean
+
+CARGO := .ci/cargo
+FUZZ_SECONDS ?= 600
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+demo: ## the main job end to end: a site, two appliances, a stick, verified receipts, four refusals
+	@.ci/setup demo
+	@$(CARGO) build --quiet --locked --profile demo -p casemate -p casemate-agent
+	@tests/demo/run
+
+test: ## every test: Rust, TUF scenarios, python-tuf and securesystemslib as peers, the stand-alone bundle reader
+	@.ci/setup test
+	$(CARGO) build --locked --workspace --all-targets
+	$(CARGO) test --locked --workspace
+	tests/conformance/ci
+	tests/interop/ci
+
+lint: ## formatting, clippy with the house bans, crate edges, file sizes, licences
+	@.ci/setup lint
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	.ci/house
+	$(CARGO) deny --log-level error check bans licenses sources
+	shellcheck $$(git grep -lE "^#!/usr/bin/env bash")
+
+doc: ## rustdoc, man pages and shell completions under target/
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --workspace --no-deps --document-private-items
+	$(CARGO) build --quiet --locked --workspace --bins
+	mkdir -p target/man target/completions
+	for tool in casemate casemate-agent; do \
+	  target/debug/$$tool man target/man; \
+	  for shell in bash zsh fish; do target/debug/$$tool completions $$shell > target/completions/$$tool.$$shell; done; \
+	done
+
+bench: ## figures as ratios within one run (several minutes; builds with link-time optimisation)
+	@.ci/setup bench
+	$(CARGO) build --locked --release -p casemate -p casemate-agent -p casemate-tests
+	tests/bench/run
+
+conformance: ## the public TUF conformance suite: make conformance SUITE=<checkout of theupdateframework/tuf-conformance>
+	@test -n "$(SUITE)" || { echo "say where the suite is: make conformance SUITE=<folder>"; exit 2; }
+	@.ci/setup conformance
+	$(CARGO) build --quiet --locked -p casemate-tests
+	tests/conformance/run "$(SUITE)"
+
+fuzz: ## every fuzz target for FUZZ_SECONDS each (600 unless told)
+	@.ci/setup fuzz
+	tests/fuzz/run $(FUZZ_SECONDS)
+
+clean: ## what builds and demos left behind
+	rm -rf target demo tests/fuzz/target
