@@ -1,5 +1,7 @@
-//! Appliances: their names and how they join.
+//! Appliances: their names, their keys and how they join.
 
 pub mod assignment;
 pub mod enrolment;
 pub mod id;
+pub mod key;
+pub mod words;

@@ -6,10 +6,17 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
-use crate::code::Code;
+use super::dsse::{DsseError, Envelope};
+use crate::canonical::{self, JsonError};
+use crate::code::{Class, Code, Explain};
 use crate::device::id::{ApplianceId, Jurisdiction, Owner};
+use crate::device::key::{DeviceKey, DeviceKeyError};
 use crate::digest::Digest;
+use crate::keys::{KeyDocument, KeyId};
+use crate::signed;
+use crate::tuf::role::Version;
 use crate::tuf::time::UtcTime;
 
 /// in-toto Statement v1.
@@ -126,3 +133,125 @@ pub struct JournalPosition {
     /// RFC 6962 tree head over them.
     pub root: Digest,
 }
+
+impl Subject {
+    /// A verified snapshot, named by the timestamp that led to it.
+    #[must_use]
+    pub fn snapshot(timestamp: Version, snapshot: Digest) -> Self {
+        Self { name: format!("timestamp/{timestamp}"), digest: BTreeMap::from([("sha256".into(), snapshot)]) }
+    }
+
+    /// Input that never became a verified snapshot.
+    #[must_use]
+    pub fn input(content: Digest) -> Self {
+        Self { name: "input".into(), digest: BTreeMap::from([("sha256".into(), content)]) }
+    }
+}
+
+/// The overall code of a bundle: the worst of its owners' codes. Where all went well, a change outweighs none.
+#[must_use]
+pub fn overall(owners: &[OwnerOutcome]) -> Code {
+    let rank = |code: &Code| (code.class(), code.class() == Class::Done && *code != Code::AlreadyApplied);
+    let worst = owners.iter().map(|owner| owner.code).max_by_key(rank).unwrap_or(Code::AlreadyApplied);
+    if worst == Code::Removed { Code::Applied } else { worst }
+}
+
+impl Statement {
+    /// The statement that `receipt` is about `subject`.
+    #[must_use]
+    pub fn new(subject: Subject, receipt: Receipt) -> Self {
+        Self {
+            kind: STATEMENT_TYPE.into(),
+            subject: vec![subject],
+            predicate_type: PREDICATE_TYPE.into(),
+            predicate: receipt,
+        }
+    }
+
+    /// The statement in its envelope, as text: canonical JSON and a line end.
+    ///
+    /// # Errors
+    /// Never for a statement of [`Self::new`].
+    pub fn seal(&self, keyid: KeyId, sign: impl Fn(&[u8]) -> Vec<u8>) -> Result<Vec<u8>, JsonError> {
+        Envelope::seal(PAYLOAD_TYPE, &signed::message(self)?, keyid, sign).to_bytes()
+    }
+}
+
+/// A statement that the enrolled device signed. [`verify`] alone makes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedStatement(Statement);
+
+impl VerifiedStatement {
+    /// The statement.
+    #[must_use]
+    pub fn statement(&self) -> &Statement {
+        &self.0
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn receipt(&self) -> &Receipt {
+        &self.0.predicate
+    }
+}
+
+/// Why a receipt is not acceptable.
+#[derive(Debug, Error)]
+pub enum ReceiptError {
+    /// The enrolled key cannot be used.
+    #[error("the enrolled receipts key cannot be used")]
+    Key(#[source] DeviceKeyError),
+    /// The envelope is malformed or not signed by the key.
+    #[error("the receipt's envelope cannot be opened")]
+    Envelope(#[from] DsseError),
+    /// The signed payload is not strict JSON.
+    #[error("the receipt's statement cannot be parsed")]
+    Json(#[from] JsonError),
+    /// The signed payload has another shape.
+    #[error("the receipt's statement has another shape than {PREDICATE_TYPE}")]
+    Shape(#[source] serde_json::Error),
+    /// The signed payload states something else.
+    #[error("expected {expected:?} as {field}, the statement has {found:?}")]
+    Kind {
+        /// Which member.
+        field: &'static str,
+        /// Wanted.
+        expected: &'static str,
+        /// Found.
+        found: String,
+    },
+    /// Not exactly one subject.
+    #[error("expected one subject, the statement has {0}")]
+    Subjects(usize),
+}
+
+impl Explain for ReceiptError {
+    fn code(&self) -> Code {
+        Code::ReceiptInvalid
+    }
+}
+
+/// Opens an envelope and checks that the device whose receipts key is `key` made the statement inside.
+///
+/// # Errors
+/// A malformed envelope or statement, or no signature by `key`.
+pub fn verify(raw: &[u8], key: &KeyDocument) -> Result<VerifiedStatement, ReceiptError> {
+    let key = DeviceKey::new(key).map_err(ReceiptError::Key)?;
+    let payload = Envelope::parse(raw)?.open(PAYLOAD_TYPE, &key)?;
+    let statement: Statement = serde_json::from_value(canonical::parse(&payload)?).map_err(ReceiptError::Shape)?;
+    let brief = |text: &str| text.chars().take(80).collect();
+    if statement.kind != STATEMENT_TYPE {
+        return Err(ReceiptError::Kind { field: "_type", expected: STATEMENT_TYPE, found: brief(&statement.kind) });
+    }
+    if statement.predicate_type != PREDICATE_TYPE {
+        let found = brief(&statement.predicate_type);
+        return Err(ReceiptError::Kind { field: "predicateType", expected: PREDICATE_TYPE, found });
+    }
+    if statement.subject.len() != 1 {
+        return Err(ReceiptError::Subjects(statement.subject.len()));
+    }
+    Ok(VerifiedStatement(statement))
+}
+
+#[cfg(test)]
+mod tests;
