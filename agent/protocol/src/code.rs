@@ -76,6 +76,7 @@ codes! {
     MetadataUnsigned = "metadata-unsigned", Refused, "Too few trusted keys or persons have signed the metadata.", "Have the missing persons sign, or check that the appliance belongs to this site.";
     MetadataRollback = "metadata-rollback", Refused, "The metadata is older than what this appliance has already accepted.", "An older stick after a newer one is refused on purpose; to go back, sign the old content again as a new version.";
     MetadataMixed = "metadata-mixed", Refused, "The metadata files do not belong together.", "Pack the bundle again from one repository state.";
+    MetadataForked = "metadata-forked", Refused, "Two different signed documents claim the same version.", "Find out who signed twice; then sign the wanted content again as a new version.";
     MetadataExpired = "metadata-expired", Refused, "The metadata has expired and is not newly applied; what runs keeps running.", "Sign and pack again; check the appliance's clock if the bundle is fresh.";
     RootBroken = "root-broken", Refused, "The chain of root versions has a gap, a fork or too many links.", "Pack a bundle with every root since the appliance's own.";
     ProfileViolation = "profile-violation", Refused, "The metadata breaks a rule of the Casemate profile.", "See docs/format.md, profile; sign again with a current `casemate`.";

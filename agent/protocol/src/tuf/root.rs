@@ -26,12 +26,25 @@ pub struct Root {
     #[serde(default)]
     pub consistent_snapshot: bool,
     /// Every key of the four top-level roles.
+    #[serde(deserialize_with = "crate::keys::of_known_shape")]
     pub keys: BTreeMap<KeyId, KeyDocument>,
     /// The four top-level roles.
     pub roles: BTreeMap<RoleName, RoleKeys>,
     /// What Casemate adds; absent in a foreign repository.
     #[serde(rename = "x-casemate", default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<Profile>,
+}
+
+impl crate::verify::Kind for Root {
+    const TYPE: &'static str = "root";
+
+    fn type_name(&self) -> &str {
+        &self.kind
+    }
+
+    fn spec_version(&self) -> &str {
+        &self.spec_version
+    }
 }
 
 /// What the operator's root binds beyond TUF.

@@ -23,6 +23,18 @@ pub struct Snapshot {
     pub meta: BTreeMap<String, MetaFile>,
 }
 
+impl crate::verify::Kind for Snapshot {
+    const TYPE: &'static str = "snapshot";
+
+    fn type_name(&self) -> &str {
+        &self.kind
+    }
+
+    fn spec_version(&self) -> &str {
+        &self.spec_version
+    }
+}
+
 /// What one metadata file is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetaFile {

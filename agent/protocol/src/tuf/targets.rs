@@ -28,6 +28,18 @@ pub struct Targets {
     pub delegations: Option<Delegations>,
 }
 
+impl crate::verify::Kind for Targets {
+    const TYPE: &'static str = "targets";
+
+    fn type_name(&self) -> &str {
+        &self.kind
+    }
+
+    fn spec_version(&self) -> &str {
+        &self.spec_version
+    }
+}
+
 /// What one target file is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetFile {
@@ -44,6 +56,7 @@ pub struct TargetFile {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delegations {
     /// The delegated roles' keys.
+    #[serde(deserialize_with = "crate::keys::of_known_shape")]
     pub keys: BTreeMap<KeyId, KeyDocument>,
     /// Delegations in order of priority.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
+use crate::evidence::receipt::ClockQuality;
+
 /// Seconds since 1970-01-01T00:00:00Z, in years 1970 to 9999; written `2026-03-01T12:00:00Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UtcTime(u64);
@@ -45,6 +47,49 @@ impl UtcTime {
     #[must_use]
     pub fn plus_days(self, days: u64) -> Self {
         self.plus(days.saturating_mul(DAY))
+    }
+}
+
+/// How far a clock may stand behind signed time before it is called wrong: what a signing machine and an appliance may
+/// honestly differ by.
+pub const CLOCK_TOLERANCE_SECONDS: u64 = 600;
+
+/// What the caller knows about the time. The core has no clock of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    /// What the wall clock says; never raises the floor.
+    pub wall: UtcTime,
+    /// When this program was built: no true time is earlier.
+    pub build: UtcTime,
+    /// How long an appliance may be without news: a clock further beyond the floor is taken for wrong.
+    pub offline_span_days: u64,
+}
+
+/// What a clock is worth against signed time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// Whether the wall clock contradicts the floor.
+    pub quality: ClockQuality,
+    /// The time expiry is judged at.
+    pub now: UtcTime,
+}
+
+impl Clock {
+    /// Judges the wall clock against the newest signed time, if there is one.
+    ///
+    /// A wall clock more than [`CLOCK_TOLERANCE_SECONDS`] behind the floor, or beyond floor + offline span, is
+    /// untrusted: expiry is then judged at the floor itself, so that one clock jump neither strands an appliance nor
+    /// leaves anything behind once it is corrected.
+    #[must_use]
+    pub fn judge(&self, signed: Option<UtcTime>) -> Judgement {
+        let floor = signed.map_or(self.build, |signed| signed.max(self.build));
+        let behind = self.wall.plus(CLOCK_TOLERANCE_SECONDS) < floor;
+        let beyond = self.wall > floor.plus_days(self.offline_span_days);
+        if behind || beyond {
+            Judgement { quality: ClockQuality::Untrusted, now: floor }
+        } else {
+            Judgement { quality: ClockQuality::Plausible, now: self.wall.max(floor) }
+        }
     }
 }
 

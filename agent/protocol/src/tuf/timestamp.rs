@@ -27,6 +27,18 @@ pub struct Timestamp {
     pub profile: Option<TimestampProfile>,
 }
 
+impl crate::verify::Kind for Timestamp {
+    const TYPE: &'static str = "timestamp";
+
+    fn type_name(&self) -> &str {
+        &self.kind
+    }
+
+    fn spec_version(&self) -> &str {
+        &self.spec_version
+    }
+}
+
 /// What the timestamp carries beyond TUF.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

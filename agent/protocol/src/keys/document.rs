@@ -1,6 +1,8 @@
 //! Keys and signatures as they stand in metadata.
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
 use crate::canonical;
@@ -71,4 +73,13 @@ pub struct Signature {
     pub keyid: KeyId,
     /// Lower-case hexadecimal.
     pub sig: String,
+}
+
+/// A map of keys without the entries of another shape: a key of an algorithm nobody here knows may carry other
+/// members than `keyval.public`, it never counts, and the document around it may still stand.
+pub(crate) fn of_known_shape<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<KeyId, KeyDocument>, D::Error> {
+    let all = BTreeMap::<KeyId, serde_json::Value>::deserialize(deserializer)?;
+    Ok(all.into_iter().filter_map(|(id, key)| Some((id, serde_json::from_value(key).ok()?))).collect())
 }
