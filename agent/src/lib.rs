@@ -1,1 +1,4 @@
 //! Skeleton.
+
+pub mod apply;
+pub mod store;

@@ -1,0 +1,200 @@
+//! The small state: everything the appliance must remember, folded from the journal's records.
+
+use std::collections::BTreeMap;
+
+use casemate_engine::update;
+use casemate_protocol::code::Code;
+use casemate_protocol::device::assignment::Assignment;
+use casemate_protocol::device::id::{ApplianceId, Jurisdiction, Owner};
+use casemate_protocol::digest::Digest;
+use casemate_protocol::evidence::receipt::OwnerOutcome;
+use casemate_protocol::tuf::floors::Floors;
+use casemate_protocol::tuf::role::RoleName;
+use casemate_protocol::tuf::time::UtcTime;
+use serde::{Deserialize, Serialize};
+
+use super::record::Record;
+
+/// Receipts that were taken home and are still remembered, so that the same bundle again returns its earlier receipt.
+const REMEMBERED_RECEIPTS: usize = 64;
+
+/// What the appliance remembers. A few KiB for tens of owners; raw metadata are objects, named here by digest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SmallState {
+    /// Whether and as whom the appliance is enrolled.
+    pub enrolment: Enrolment,
+    /// The metadata in force.
+    pub trust: Trust,
+    /// The floors in force.
+    pub floors: KeptFloors,
+    /// The assignment in force.
+    pub assignment: Option<Assignment>,
+    /// Where every owner ever seen stands.
+    pub owners: BTreeMap<Owner, update::State>,
+    /// The bundle that is being carried out: its receipt is still to be written.
+    pub bundle: Option<OpenBundle>,
+    /// Receipts by number: those not taken home, and the newest of those that were.
+    pub outbox: BTreeMap<u64, OutboxEntry>,
+    /// Number of the newest receipt; 0 before the first.
+    pub receipts: u64,
+    /// Refusals of unverified input, aggregated by code.
+    pub refusals: BTreeMap<Code, Refusal>,
+    /// When a bundle was last accepted, by the wall clock of then.
+    pub accepted_at: Option<UtcTime>,
+}
+
+/// Whether and as whom the appliance is enrolled.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "kebab-case")]
+pub enum Enrolment {
+    /// Keys may exist; nobody has granted anything.
+    #[default]
+    None,
+    /// A request was written for these keys.
+    Requested {
+        /// Fingerprint of the device keys.
+        device: Digest,
+    },
+    /// A grant was read; somebody has to compare the words.
+    Pending(Identity),
+    /// The words were confirmed.
+    Confirmed(Identity),
+}
+
+/// As whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The id the control plane gave.
+    pub appliance: ApplianceId,
+    /// Where the appliance lives.
+    pub jurisdiction: Jurisdiction,
+    /// Fingerprint of the device keys.
+    pub device: Digest,
+    /// SHA-256 of the root the grant carried, an object: where trust starts.
+    pub root: Digest,
+}
+
+/// The metadata in force, by digest; the raw bytes are objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trust {
+    /// Version of the root in force; 0 before enrolment.
+    pub root_version: u64,
+    /// Role → SHA-256 of its raw bytes, root included.
+    pub roles: BTreeMap<RoleName, Digest>,
+}
+
+/// Floors, and the root they were judged under. They may fall only under a newer root: that is what makes a lowering
+/// explicit, here and when two copies are compared.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptFloors {
+    /// Version of the root in force when they were set.
+    pub root_version: u64,
+    /// The floors.
+    pub floors: Floors,
+}
+
+/// A bundle between its acceptance and its receipt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenBundle {
+    /// Version of its timestamp.
+    pub timestamp_version: u64,
+    /// SHA-256 of its snapshot.
+    pub snapshot: Digest,
+    /// SHA-256 of the archive, where there was one.
+    pub archive: Option<Digest>,
+    /// Owners whose part is final.
+    pub outcomes: Vec<OwnerOutcome>,
+}
+
+/// A receipt that waits, or was taken home.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxEntry {
+    /// SHA-256 of the signed receipt, an object.
+    pub receipt: Digest,
+    /// Its overall code.
+    pub code: Code,
+    /// SHA-256 it is about: the snapshot, or the input before there was a verified one.
+    pub subject: Digest,
+    /// Version of the timestamp it is about; absent before a verified snapshot.
+    pub timestamp_version: Option<u64>,
+    /// Somebody has taken it home.
+    pub taken: bool,
+}
+
+/// Refusals of one code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The period it counts in, in days since 1970-01-01.
+    pub day: u64,
+    /// How many there were in it.
+    pub count: u64,
+    /// SHA-256 of the newest input refused.
+    pub input: Digest,
+}
+
+impl SmallState {
+    /// Folds `record`, journalled at `wall`, into the state.
+    pub fn apply(&mut self, wall: UtcTime, record: &Record) {
+        match record {
+            Record::Started { .. } | Record::Stopped { .. } | Record::DiskFull { .. } => {}
+            Record::Enrolled { enrolment } => self.enrolment = enrolment.clone(),
+            Record::Root { version, digest } => {
+                self.trust.root_version = *version;
+                self.trust.roles.insert(RoleName::root(), *digest);
+            }
+            Record::Accepted(accepted) => {
+                self.trust = accepted.trust.clone();
+                self.floors = KeptFloors { root_version: accepted.trust.root_version, floors: accepted.floors.clone() };
+                self.assignment = Some(accepted.assignment.clone());
+                self.bundle = Some(accepted.bundle.clone());
+                self.accepted_at = Some(wall);
+            }
+            Record::Owner { owner, state } => {
+                self.owners.insert(owner.clone(), state.clone());
+            }
+            Record::Outcome(outcome) => {
+                if let Some(bundle) = &mut self.bundle {
+                    bundle.outcomes.push(outcome.clone());
+                }
+            }
+            Record::Receipt { sequence, entry } => {
+                self.receipts = self.receipts.max(*sequence);
+                self.bundle = None;
+                self.outbox.insert(*sequence, entry.clone());
+            }
+            Record::Taken { sequence } => self.take(*sequence),
+            Record::Refused { code, refusal } => {
+                self.refusals.insert(*code, refusal.clone());
+            }
+        }
+    }
+
+    fn take(&mut self, sequence: u64) {
+        if let Some(entry) = self.outbox.get_mut(&sequence) {
+            entry.taken = true;
+        }
+        let taken: Vec<u64> = self.outbox.iter().filter(|(_, entry)| entry.taken).map(|(number, _)| *number).collect();
+        for number in taken.iter().take(taken.len().saturating_sub(REMEMBERED_RECEIPTS)) {
+            self.outbox.remove(number);
+        }
+    }
+
+    /// Every object the state names: what [`super::Objects::collect`] must keep, beside the parts of kept manifests.
+    pub fn objects(&self) -> impl Iterator<Item = Digest> {
+        let pinned = match &self.enrolment {
+            Enrolment::Pending(identity) | Enrolment::Confirmed(identity) => Some(identity.root),
+            Enrolment::None | Enrolment::Requested { .. } => None,
+        };
+        let manifests = self.owners.values().flat_map(|state| state.kept().map(|generation| generation.manifest));
+        let staging = self.owners.values().filter_map(|state| match state {
+            update::State::Staging { next, .. } => Some(next.manifest),
+            _ => None,
+        });
+        pinned
+            .into_iter()
+            .chain(self.trust.roles.values().copied())
+            .chain(self.outbox.values().map(|entry| entry.receipt))
+            .chain(manifests)
+            .chain(staging)
+    }
+}
