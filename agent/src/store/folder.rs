@@ -104,7 +104,7 @@ impl Store {
         &self.objects
     }
 
-    /// A folder on the same file system for what is not verified yet; emptied at open.
+    /// A folder on the same file system for what is not adopted yet.
     #[must_use]
     pub fn staging(&self) -> PathBuf {
         self.folder.join("staging")

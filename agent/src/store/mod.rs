@@ -5,7 +5,7 @@
 //! | `journal/` | append-only segments and two alternating checkpoints: audit log and write-ahead log at once |
 //! | `copy/` | sled: the second, independent copy of what must never fall back |
 //! | `objects/` | content-addressed files: raw metadata, manifests, parts, receipts |
-//! | `staging/` | where intake writes before anything is adopted; emptied at open |
+//! | `staging/` | where intake writes before anything is adopted; verified objects of an incomplete bundle stay |
 //! | `lock` | held by the one process that owns the folder |
 //!
 //! Nothing is acknowledged before the journal holds it durably. A failed journal write ends all acknowledgements of
@@ -14,12 +14,14 @@
 
 mod error;
 mod folder;
+mod kept_floors;
 mod objects;
 mod record;
 mod small_state;
 
 pub use error::StoreError;
 pub use folder::{Options, Recovery, Stamp, Store};
+pub use kept_floors::KeptFloors;
 pub use objects::Objects;
 pub use record::{Accepted, Record};
-pub use small_state::{Enrolment, Identity, KeptFloors, OpenBundle, OutboxEntry, Refusal, SmallState, Trust};
+pub use small_state::{Enrolment, Identity, OpenBundle, OutboxEntry, Refusal, SmallState, Stopped, Trust};

@@ -5,9 +5,10 @@ use casemate_protocol::device::assignment::Assignment;
 use casemate_protocol::device::id::Owner;
 use casemate_protocol::digest::Digest;
 use casemate_protocol::evidence::receipt::OwnerOutcome;
-use casemate_protocol::tuf::floors::Floors;
+use casemate_protocol::tuf::floors::{Floors, RootFloor};
 use serde::{Deserialize, Serialize};
 
+use super::kept_floors::KeptFloors;
 use super::small_state::{Enrolment, OpenBundle, OutboxEntry, Refusal, Trust};
 use casemate_protocol::code::Code;
 
@@ -35,10 +36,10 @@ pub enum Record {
     },
     /// A link of the root chain was accepted. Persisted at once, whatever becomes of the bundle.
     Root {
-        /// Its version.
-        version: u64,
         /// SHA-256 of its raw bytes, an object.
         digest: Digest,
+        /// Its version and content: the root's floor from now on.
+        floor: RootFloor,
     },
     /// A bundle was accepted: trust, floors and assignment move together, and what was decided is open until its
     /// receipt.
@@ -76,6 +77,11 @@ pub enum Record {
         /// Bytes that were wanted.
         wanted: u64,
     },
+    /// The second copy knew higher floors than the journal: they hold from now on.
+    Raised {
+        /// The higher of both, floor by floor.
+        floors: KeptFloors,
+    },
 }
 
 /// The content of [`Record::Accepted`].
@@ -107,6 +113,7 @@ impl Record {
             Self::Taken { .. } => 9,
             Self::Refused { .. } => 10,
             Self::DiskFull { .. } => 11,
+            Self::Raised { .. } => 12,
         }
     }
 }

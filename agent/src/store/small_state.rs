@@ -8,11 +8,11 @@ use casemate_protocol::device::assignment::Assignment;
 use casemate_protocol::device::id::{ApplianceId, Jurisdiction, Owner};
 use casemate_protocol::digest::Digest;
 use casemate_protocol::evidence::receipt::OwnerOutcome;
-use casemate_protocol::tuf::floors::Floors;
 use casemate_protocol::tuf::role::RoleName;
 use casemate_protocol::tuf::time::UtcTime;
 use serde::{Deserialize, Serialize};
 
+use super::kept_floors::KeptFloors;
 use super::record::Record;
 
 /// Receipts that were taken home and are still remembered, so that the same bundle again returns its earlier receipt.
@@ -41,6 +41,15 @@ pub struct SmallState {
     pub refusals: BTreeMap<Code, Refusal>,
     /// When a bundle was last accepted, by the wall clock of then.
     pub accepted_at: Option<UtcTime>,
+    /// The newest record says that the last process closed in order.
+    pub stopped: Option<Stopped>,
+}
+
+/// What the last process left when it closed in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// Digest over the second copy's files, if they were whole and flushed.
+    pub copy: Option<Digest>,
 }
 
 /// Whether and as whom the appliance is enrolled.
@@ -81,16 +90,6 @@ pub struct Trust {
     pub root_version: u64,
     /// Role → SHA-256 of its raw bytes, root included.
     pub roles: BTreeMap<RoleName, Digest>,
-}
-
-/// Floors, and the root they were judged under. They may fall only under a newer root: that is what makes a lowering
-/// explicit, here and when two copies are compared.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeptFloors {
-    /// Version of the root in force when they were set.
-    pub root_version: u64,
-    /// The floors.
-    pub floors: Floors,
 }
 
 /// A bundle between its acceptance and its receipt.
@@ -135,13 +134,17 @@ pub struct Refusal {
 impl SmallState {
     /// Folds `record`, journalled at `wall`, into the state.
     pub fn apply(&mut self, wall: UtcTime, record: &Record) {
+        self.stopped = None;
         match record {
-            Record::Started { .. } | Record::Stopped { .. } | Record::DiskFull { .. } => {}
+            Record::Started { .. } | Record::DiskFull { .. } => {}
+            Record::Stopped { copy } => self.stopped = Some(Stopped { copy: *copy }),
             Record::Enrolled { enrolment } => self.enrolment = enrolment.clone(),
-            Record::Root { version, digest } => {
-                self.trust.root_version = *version;
+            Record::Root { digest, floor } => {
+                self.trust.root_version = floor.version.get();
                 self.trust.roles.insert(RoleName::root(), *digest);
+                self.floors.floors.root = Some(floor.clone());
             }
+            Record::Raised { floors } => self.floors = floors.clone(),
             Record::Accepted(accepted) => {
                 self.trust = accepted.trust.clone();
                 self.floors = KeptFloors { root_version: accepted.trust.root_version, floors: accepted.floors.clone() };
