@@ -1,4 +1,5 @@
 //! Skeleton.
 
 pub mod apply;
+pub mod intake;
 pub mod store;

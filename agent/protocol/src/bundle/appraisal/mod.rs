@@ -4,9 +4,33 @@
 //! what the reader handed up, and by the control plane before it packs. It reads members in the one order
 //! `docs/format.md` gives, drives the TUF client over the metadata, and says of every object beforehand how long it
 //! is and what it hashes to.
+//!
+//! ```text
+//! let mut appraisal = Appraisal::new(client, Audience::Appliance(device));
+//! for each member of the archive, and once for its end:
+//!     match appraisal.member(Some(&member))? {
+//!         Disposition::Read       => appraisal.content(&all of its bytes)?,
+//!         Disposition::Stage(at)  => write and hash it; appraisal.staged(&digest),
+//!         Disposition::Skip       => let it go by,
+//!         Disposition::Settle     => for wanted in appraisal.wanted() { appraisal.hold(…) }; appraisal.settle(); ask again
+//!     }
+//! let verdict = appraisal.finish()?;
+//! ```
 
+mod addressing;
+mod case;
+mod catalogue;
+mod judge;
+mod owners;
+mod presumes;
 mod refusal;
+mod stage;
 mod verdict;
 
+pub use judge::{Appraisal, Audience};
+pub use presumes::{MAX_PRESUMED, MAX_PRESUMES, Presumes};
 pub use refusal::{OwnerRefusal, Refusal};
-pub use verdict::{Addressee, Device, Disposition, OwnerManifest, OwnerVerdict, Placement, Trust, Verdict, Wanted};
+pub use verdict::{
+    Addressee, Device, Disposition, Inspection, OwnerManifest, OwnerVerdict, Placement, Trust, Unverified, Verdict,
+    Wanted,
+};

@@ -3,11 +3,11 @@
 use thiserror::Error;
 
 use crate::bundle::archive::ArchiveError;
-use crate::canonical::JsonError;
 use crate::code::{Code, Explain};
 use crate::device::id::{ApplianceId, Jurisdiction};
 use crate::digest::Digest;
-use crate::tuf::role::RoleName;
+use crate::tuf::client::TufError;
+use crate::tuf::role::{RoleName, Version};
 
 /// Why a whole bundle is refused. Nothing changes but, at most, the chain of roots.
 #[derive(Debug, Error)]
@@ -15,6 +15,37 @@ pub enum Refusal {
     /// The bytes are no archive.
     #[error("the archive is malformed")]
     Archive(#[from] ArchiveError),
+    /// The repository's metadata is refused.
+    #[error("the metadata is refused")]
+    Metadata(#[from] TufError),
+    /// Roots are not one chain.
+    #[error("after root version {after} comes {found}")]
+    RootGap {
+        /// The last one known.
+        after: Version,
+        /// The next one in the archive.
+        found: Version,
+    },
+    /// A metadata member does not hold the version its name says, or not the one signed metadata names.
+    #[error("metadata of {role}: version {found} found, {expected} expected")]
+    Version {
+        /// Whose.
+        role: RoleName,
+        /// Expected.
+        expected: Version,
+        /// Found.
+        found: Version,
+    },
+    /// The role that would list the assignment does not verify.
+    #[error("role {role} does not verify: {why}")]
+    Bin {
+        /// Which.
+        role: RoleName,
+        /// Its own code.
+        code: Code,
+        /// The client's words.
+        why: String,
+    },
     /// A member that nothing signed lists, or at the wrong place, or twice.
     #[error("member {member}: {why}")]
     Unexpected {
@@ -84,8 +115,8 @@ pub enum Refusal {
         found: Jurisdiction,
     },
     /// `presumes.json` is not what the format says.
-    #[error("presumes.json is malformed")]
-    Presumes(#[source] JsonError),
+    #[error("presumes.json is malformed: {0}")]
+    Presumes(String),
     /// Wanted, and neither in the archive nor held. The first one, and how many there are.
     #[error("{count} wanted members are neither in the bundle nor held, the first is {first}")]
     Missing {
@@ -135,6 +166,10 @@ impl Explain for Refusal {
     fn code(&self) -> Code {
         match self {
             Self::Archive(error) => error.code(),
+            Self::Metadata(error) => error.code(),
+            Self::RootGap { .. } => Code::RootBroken,
+            Self::Version { .. } => Code::MetadataMixed,
+            Self::Bin { code, .. } => *code,
             Self::Unexpected { .. } => Code::MemberUnexpected,
             Self::Length { .. } | Self::TooMany { .. } => Code::TooLarge,
             Self::Content { .. } => Code::ObjectMismatch,

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use super::refusal::OwnerRefusal;
 use crate::bundle::manifest::Manifest;
 use crate::bundle::part::Part;
+use crate::code::Code;
 use crate::device::assignment::Assignment;
 use crate::device::id::{ApplianceId, Jurisdiction, Owner};
 use crate::digest::Digest;
 use crate::evidence::receipt::ClockQuality;
+use crate::tuf::floors::Floors;
 use crate::tuf::role::{RoleName, Version};
 use crate::tuf::time::UtcTime;
 
@@ -27,12 +29,14 @@ pub struct Device {
 /// What to do with a member's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disposition {
-    /// Hand it to the appraisal: at most this many bytes, and already known to be that many.
+    /// Hand it to the appraisal, whole; its length is within the limit for its kind.
     Read,
     /// Hash it while writing it to every one of these places; it must hash to the member's name.
     Stage(Vec<Placement>),
     /// Let it go by.
     Skip,
+    /// Every manifest is read: say which of [`super::Appraisal::wanted`] is there already, then ask again.
+    Settle,
 }
 
 /// Where one part stands in one object.
@@ -78,6 +82,8 @@ pub struct Trust {
     pub snapshot: Digest,
     /// Verified metadata to keep, as received, by role (`timestamp`, `snapshot`, `targets` and delegated roles).
     pub metadata: BTreeMap<RoleName, Vec<u8>>,
+    /// Floors after this bundle.
+    pub floors: Floors,
     /// How far the wall clock could be believed.
     pub clock: ClockQuality,
 }
@@ -117,6 +123,17 @@ pub struct OwnerManifest {
     pub objects: Vec<Wanted>,
 }
 
+/// A role that was in the bundle, or that an assignment names, and that does not verify.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unverified {
+    /// Which.
+    pub role: RoleName,
+    /// Its own code.
+    pub code: Code,
+    /// Why, in the client's words.
+    pub why: String,
+}
+
 /// A bundle that may be acted on: it verifies, it addresses this appliance, and every object its owners want is held
 /// or staged.
 #[derive(Clone, Debug)]
@@ -125,8 +142,19 @@ pub struct Verdict {
     pub trust: Trust,
     /// What it says to this appliance.
     pub addressee: Addressee,
-    /// Owners whose role was in the bundle and did not verify, whether this appliance serves them or not.
-    pub unverified: Vec<(Owner, OwnerRefusal)>,
-    /// The bundle presumed these objects to be held.
+    /// Roles that were in the bundle and did not verify, whether this appliance serves them or not.
+    pub unverified: Vec<Unverified>,
+}
+
+/// A bundle as its packer or an inspector sees it: whom it addresses, and whether it is whole for all of them.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// What it proves.
+    pub trust: Trust,
+    /// Everybody it addresses.
+    pub addressees: Vec<Addressee>,
+    /// Roles that were in the bundle and did not verify.
+    pub unverified: Vec<Unverified>,
+    /// Parts that the bundle presumes the appliances hold.
     pub presumed: Vec<Digest>,
 }

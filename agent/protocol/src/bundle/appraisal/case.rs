@@ -1,0 +1,370 @@
+//! What an appraisal has found so far.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::judge::Audience;
+use super::owners;
+use super::presumes::Presumes;
+use super::refusal::{OwnerRefusal, Refusal};
+use super::stage::Stage;
+use super::verdict::{
+    Addressee, Device, Disposition, Inspection, OwnerManifest, OwnerVerdict, Placement, Trust, Unverified, Wanted,
+};
+use crate::bundle::archive::{Member, MemberKind};
+use crate::bundle::part::MAX_PART;
+use crate::code::Explain;
+use crate::device::assignment::Assignment;
+use crate::device::id::{Jurisdiction, Owner};
+use crate::digest::Digest;
+use crate::tuf::client::{Client, TufError};
+use crate::tuf::role::{RoleName, Version};
+
+/// All metadata, assignments and manifests of one bundle together, bytes.
+const MAX_READ: u64 = 64 * 1024 * 1024;
+/// Parts the addressed owners' files may be made of.
+const MAX_WANTED_PARTS: usize = 262_144;
+/// Objects that pass unread because a declared role does not verify.
+const MAX_UNKNOWN: u64 = 65_536;
+/// Their bytes.
+const MAX_UNKNOWN_BYTES: u64 = 16 * 1024 * 1024 * 1024;
+
+/// What a stage says about a member.
+pub(super) enum Step {
+    Do(Disposition),
+    Read(Pending),
+    /// Not mine: ask the next stage.
+    Next(Box<Stage>),
+}
+
+/// What the content asked for will be.
+#[derive(Debug)]
+pub(super) enum Pending {
+    Top { role: RoleName, version: Version },
+    Role { role: RoleName, member: String },
+    Assignment { digest: Digest, target: String },
+    Manifest { digest: Digest },
+    Presumes,
+}
+
+/// One addressed appliance while its manifests are still to come.
+#[derive(Debug)]
+pub(super) struct Addressed {
+    pub(super) assignment: Assignment,
+    raw: Vec<u8>,
+    owners: Vec<Slot>,
+}
+
+/// One owner of an addressed appliance.
+#[derive(Debug)]
+struct Slot {
+    owner: Owner,
+    version: Option<Version>,
+    outcome: Option<Result<OwnerManifest, OwnerRefusal>>,
+}
+
+/// Where a manifest's content goes.
+#[derive(Debug)]
+struct Reference {
+    addressee: usize,
+    owner: usize,
+    target: String,
+}
+
+#[derive(Debug)]
+pub(super) struct Case {
+    pub(super) client: Client,
+    audience: Audience,
+    pub(super) addressees: Vec<Addressed>,
+    /// Delegated roles in the archive that verified.
+    pub(super) verified: BTreeSet<RoleName>,
+    pub(super) unverified: Vec<Unverified>,
+    manifests: BTreeMap<Digest, Vec<Reference>>,
+    pub(super) presumes: Option<Presumes>,
+    pub(super) wanted: BTreeMap<Digest, Wanted>,
+    pub(super) held: BTreeSet<Digest>,
+    pub(super) held_parts: BTreeSet<(Digest, usize)>,
+    pub(super) settled: bool,
+    /// Parts still to come, by digest.
+    pub(super) open: BTreeMap<Digest, Vec<(u64, Placement)>>,
+    /// Metadata that should have been in the archive.
+    missing: Vec<String>,
+    read: u64,
+    unknown: (u64, u64),
+}
+
+impl Case {
+    pub(super) fn new(client: Client, audience: Audience) -> Self {
+        Self {
+            client,
+            audience,
+            addressees: Vec::new(),
+            verified: BTreeSet::new(),
+            unverified: Vec::new(),
+            manifests: BTreeMap::new(),
+            presumes: None,
+            wanted: BTreeMap::new(),
+            held: BTreeSet::new(),
+            held_parts: BTreeSet::new(),
+            settled: false,
+            open: BTreeMap::new(),
+            missing: Vec::new(),
+            read: 0,
+            unknown: (0, 0),
+        }
+    }
+
+    pub(super) fn device(&self) -> Option<&Device> {
+        match &self.audience {
+            Audience::Appliance(device) => Some(device),
+            Audience::Everybody => None,
+        }
+    }
+
+    pub(super) fn jurisdiction(&self) -> Result<Jurisdiction, Refusal> {
+        let rule = "the root binds a jurisdiction";
+        self.client.jurisdiction().ok_or(Refusal::Metadata(TufError::Profile { role: RoleName::root(), rule }))
+    }
+
+    /// `member` is to be read whole: it must fit `limit` and the room for everything read.
+    pub(super) fn read(&mut self, member: &Member, limit: u64, pending: Pending) -> Result<Step, Refusal> {
+        if member.length > limit {
+            return Err(Refusal::Length { member: member.kind.to_string(), found: member.length, limit });
+        }
+        self.read += member.length;
+        if self.read > MAX_READ {
+            return Err(Refusal::TooMany { what: "bytes of metadata and manifests", limit: MAX_READ });
+        }
+        Ok(Step::Read(pending))
+    }
+
+    /// An object that nothing verified lists: tolerable only while a declared role did not verify, and within a cap.
+    pub(super) fn unknown(&mut self, member: &Member, why: &'static str) -> Result<Step, Refusal> {
+        if self.unverified.is_empty() {
+            return Err(Refusal::Unexpected { member: member.kind.to_string(), why });
+        }
+        if member.length > MAX_PART {
+            return Err(Refusal::Length { member: member.kind.to_string(), found: member.length, limit: MAX_PART });
+        }
+        self.unknown = (self.unknown.0 + 1, self.unknown.1 + member.length);
+        if self.unknown.0 > MAX_UNKNOWN || self.unknown.1 > MAX_UNKNOWN_BYTES {
+            return Err(Refusal::TooMany { what: "objects of roles that do not verify", limit: MAX_UNKNOWN });
+        }
+        Ok(Step::Do(Disposition::Skip))
+    }
+
+    /// The version the snapshot lists for `role`.
+    pub(super) fn listed(&self, role: &RoleName) -> Option<Version> {
+        Some(self.client.snapshot()?.get().meta.get(&role.meta_name())?.version)
+    }
+
+    pub(super) fn top(&mut self, role: &RoleName, named: Version, raw: &[u8]) -> Result<(), Refusal> {
+        self.client.got(raw)?;
+        // A timestamp is asked for without a version; the others are held to it by the client.
+        let found = self.client.timestamp().map(|timestamp| timestamp.get().version);
+        match found {
+            Some(found) if *role == RoleName::timestamp() && found != named => {
+                Err(Refusal::Version { role: role.clone(), expected: named, found })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn role(&mut self, role: &RoleName, member: &str, raw: &[u8]) -> Result<(), Refusal> {
+        self.client.got(raw)?;
+        if self.note(role) {
+            Ok(())
+        } else {
+            Err(Refusal::Unexpected { member: member.into(), why: "the role that delegates to it comes first" })
+        }
+    }
+
+    /// Remembers whether the delegated `role` verifies. `false` if that is not known yet.
+    pub(super) fn note(&mut self, role: &RoleName) -> bool {
+        let unverified = match self.client.load(role) {
+            None => return false,
+            Some(Ok(_)) => {
+                self.verified.insert(role.clone());
+                return true;
+            }
+            Some(Err(error)) => unverified(role, error),
+        };
+        self.unverified.push(unverified);
+        true
+    }
+
+    pub(super) fn assigned(&mut self, assignment: Assignment, raw: &[u8]) {
+        self.addressees.push(Addressed { assignment, raw: raw.to_vec(), owners: Vec::new() });
+    }
+
+    /// Every delegated role has been read: finds the manifest of every addressed owner.
+    pub(super) fn choose_manifests(&mut self) {
+        for addressee in 0..self.addressees.len() {
+            let assignment = self.addressees[addressee].assignment.clone();
+            for (index, owner) in assignment.owners().into_iter().enumerate() {
+                let version = self.listed(&owner.role());
+                let outcome =
+                    self.choose(&owner, version, &assignment, |target| Reference { addressee, owner: index, target });
+                self.addressees[addressee].owners.push(Slot { owner, version, outcome });
+            }
+        }
+    }
+
+    fn choose(
+        &mut self,
+        owner: &Owner,
+        version: Option<Version>,
+        assignment: &Assignment,
+        reference: impl Fn(String) -> Reference,
+    ) -> Option<Result<OwnerManifest, OwnerRefusal>> {
+        let role = owner.role();
+        let targets = match self.client.load(&role) {
+            Some(Ok(targets)) => targets.get(),
+            Some(Err(error)) => {
+                let Unverified { role, code, why } = unverified(&role, error);
+                return Some(Err(OwnerRefusal::Unverified { role, code, why }));
+            }
+            None => {
+                // The client would go on asking for it; whether it minds its absence makes no difference any more.
+                let _ = self.client.absent();
+                let version = version.map_or_else(String::new, |version| format!("{version}."));
+                self.missing.push(format!("metadata/{version}{role}.json"));
+                return None;
+            }
+        };
+        let Some(target) = owners::manifest_for(owner, &assignment.appliance, targets) else {
+            return Some(Err(OwnerRefusal::NoManifest { role }));
+        };
+        let Some(digest) = super::catalogue::sha256(&targets.targets[&target]) else {
+            return Some(Err(OwnerRefusal::Manifest { target, why: "no SHA-256 is signed for it".into() }));
+        };
+        self.manifests.entry(digest).or_default().push(reference(target));
+        None
+    }
+
+    /// Whether the manifest `digest` is still to be read for somebody.
+    pub(super) fn awaits(&self, digest: &Digest) -> bool {
+        self.manifests.contains_key(digest)
+    }
+
+    pub(super) fn manifest(&mut self, digest: Digest, raw: &[u8]) {
+        for Reference { addressee, owner, target } in self.manifests.remove(&digest).unwrap_or_default() {
+            let slot = &mut self.addressees[addressee].owners[owner];
+            let targets = self.client.delegated(&slot.owner.role());
+            slot.outcome = targets.map(|targets| owners::parse(&slot.owner, &target, raw, targets.get()));
+        }
+    }
+
+    pub(super) fn presume(&mut self, raw: &[u8]) -> Result<(), Refusal> {
+        self.presumes = Some(Presumes::parse(raw)?);
+        Ok(())
+    }
+
+    /// Every manifest has been read: what all of them together want.
+    pub(super) fn collect_wanted(&mut self) -> Result<(), Refusal> {
+        let owners = self.addressees.iter().flat_map(|addressee| &addressee.owners);
+        for manifest in owners.filter_map(|owner| owner.outcome.as_ref()?.as_ref().ok()) {
+            self.wanted.extend(manifest.objects.iter().map(|wanted| (wanted.object, wanted.clone())));
+        }
+        if self.wanted.values().map(|wanted| wanted.parts.len()).sum::<usize>() > MAX_WANTED_PARTS {
+            return Err(Refusal::TooMany { what: "parts in all files", limit: MAX_WANTED_PARTS as u64 });
+        }
+        Ok(())
+    }
+
+    pub(super) fn settle(&mut self) {
+        self.settled = true;
+        for wanted in self.wanted.values().filter(|wanted| !self.held.contains(&wanted.object)) {
+            for (index, part) in wanted.parts.iter().enumerate() {
+                if !self.held_parts.contains(&(wanted.object, index)) {
+                    let (object, object_length) = (wanted.object, wanted.length);
+                    let placement = Placement { object, part: index, offset: part.offset, object_length };
+                    self.open.entry(part.sha256).or_default().push((part.length, placement));
+                }
+            }
+        }
+    }
+
+    /// Places that a wrong length was signed for stay open: nothing can ever fill them.
+    pub(super) fn staged(&mut self, digest: &Digest, found: u64) {
+        if let Some(places) = self.open.get_mut(digest) {
+            places.retain(|(length, _)| *length != found);
+            if places.is_empty() {
+                self.open.remove(digest);
+            }
+        }
+    }
+
+    pub(super) fn bytes_to_stage(&self) -> u64 {
+        self.open.values().flatten().map(|(length, _)| length).sum()
+    }
+
+    pub(super) fn conclude(self) -> Result<Inspection, Refusal> {
+        let presumed = self.presumes.map(|presumes| presumes.objects).unwrap_or_default();
+        let excused: BTreeSet<_> = match self.audience {
+            Audience::Everybody => presumed.iter().collect(),
+            Audience::Appliance(_) => BTreeSet::new(),
+        };
+        let objects = self.open.keys().filter(|digest| !excused.contains(digest)).chain(self.manifests.keys());
+        let objects = objects.map(|digest| MemberKind::Object { digest: *digest }.to_string());
+        let missing: Vec<_> = self.missing.into_iter().chain(objects).collect();
+        if let Some(first) = missing.first() {
+            return Err(Refusal::Missing { first: first.clone(), count: missing.len() });
+        }
+        let trust = trust(&self.client, &self.verified, &self.addressees)
+            .ok_or_else(|| Refusal::Unexpected { member: "the end".into(), why: "metadata was expected" })?;
+        let addressees = self.addressees.into_iter().map(Addressed::finish).collect();
+        Ok(Inspection { trust, addressees, unverified: self.unverified, presumed })
+    }
+}
+
+impl Addressed {
+    fn finish(self) -> Addressee {
+        let owners = self.owners.into_iter().map(|slot| {
+            let nothing = || OwnerRefusal::NoManifest { role: slot.owner.role() };
+            let outcome = slot.outcome.unwrap_or_else(|| Err(nothing()));
+            OwnerVerdict { owner: slot.owner, version: slot.version, outcome }
+        });
+        Addressee { owners: owners.collect(), assignment: self.assignment, assignment_raw: self.raw }
+    }
+}
+
+/// What the client accepted, with the metadata that the addressed appliances need again.
+fn trust(client: &Client, verified: &BTreeSet<RoleName>, addressees: &[Addressed]) -> Option<Trust> {
+    let (timestamp, snapshot, targets) = (client.timestamp()?, client.snapshot()?, client.targets()?);
+    let mut metadata = BTreeMap::from([
+        (RoleName::timestamp(), timestamp.raw().to_vec()),
+        (RoleName::snapshot(), snapshot.raw().to_vec()),
+        (RoleName::targets(), targets.raw().to_vec()),
+    ]);
+    let owners: BTreeSet<_> =
+        addressees.iter().flat_map(|addressee| &addressee.owners).map(|slot| slot.owner.role()).collect();
+    let bins = verified.iter().filter(|role| !super::stage::is_owner(role));
+    for role in owners.iter().chain(bins) {
+        if let Some(targets) = client.delegated(role) {
+            metadata.insert(role.clone(), targets.raw().to_vec());
+        }
+    }
+    Some(Trust {
+        roots: client.roots().to_vec(),
+        root_version: client.root().get().version,
+        demo: client.is_demo(),
+        jurisdiction: client.jurisdiction()?,
+        timestamp: timestamp.get().version,
+        signed_at: timestamp.get().profile.as_ref()?.signed_at,
+        snapshot: snapshot.digest(),
+        metadata,
+        floors: client.floors().clone(),
+        clock: client.clock_quality(),
+    })
+}
+
+/// `error` as the role's own, with all it says.
+fn unverified(role: &RoleName, error: &TufError) -> Unverified {
+    let mut why = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        why = format!("{why}: {error}");
+        source = error.source();
+    }
+    Unverified { role: role.clone(), code: error.code(), why }
+}

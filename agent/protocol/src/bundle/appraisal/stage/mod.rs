@@ -1,0 +1,58 @@
+//! The sections of an archive, in their order.
+
+mod assignments;
+mod bins;
+mod files;
+mod manifests;
+mod roles;
+mod top;
+
+use super::case::{Case, Step};
+use super::refusal::Refusal;
+use crate::bundle::archive::Member;
+use crate::device::id::Owner;
+use crate::tuf::role::RoleName;
+
+/// A section, with what must be remembered inside it.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Roots, timestamp, snapshot, targets.
+    Top(top::Top),
+    /// Roles that list assignments.
+    Bins(bins::Bins),
+    /// Assignments.
+    Assignments(assignments::Assignments),
+    /// Owners' roles, and the boundary's.
+    Roles(roles::Roles),
+    /// Manifests.
+    Manifests(manifests::Manifests),
+    /// `presumes.json`, then files and parts.
+    Files(files::Files),
+}
+
+impl Stage {
+    pub(super) fn first() -> Self {
+        Self::Top(top::Top::default())
+    }
+
+    pub(super) fn member(&mut self, case: &mut Case, member: Option<&Member>) -> Result<Step, Refusal> {
+        match self {
+            Self::Top(stage) => stage.member(case, member),
+            Self::Bins(stage) => stage.member(case, member),
+            Self::Assignments(stage) => stage.member(case, member),
+            Self::Roles(stage) => stage.member(case, member),
+            Self::Manifests(stage) => stage.member(case, member),
+            Self::Files(stage) => stage.member(case, member),
+        }
+    }
+}
+
+/// Whether `role` owns a tree: a group, a tenant or the boundary.
+pub(super) fn is_owner(role: &RoleName) -> bool {
+    role.as_str() == "boundary" || role.as_str().parse::<Owner>().is_ok()
+}
+
+/// The refusal of a member that stands where its kind may not.
+fn misplaced(member: &Member, why: &'static str) -> Refusal {
+    Refusal::Unexpected { member: member.kind.to_string(), why }
+}

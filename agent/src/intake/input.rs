@@ -1,0 +1,89 @@
+//! The input, opened once.
+
+use std::fs::{File, OpenOptions};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+
+use super::error::IntakeError;
+
+/// A bundle to read: its descriptor, never its name again.
+#[derive(Debug)]
+pub struct Input {
+    file: File,
+    path: PathBuf,
+    before: Identity,
+}
+
+/// What changes when a file is written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Identity {
+    fn of(file: &File) -> std::io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Self {
+            length: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+}
+
+impl Input {
+    /// Opens the regular file at `path`. The last component may not be a symbolic link: on a stick, it could point
+    /// anywhere.
+    ///
+    /// # Errors
+    /// It cannot be opened or is no regular file.
+    pub fn open(path: &Path) -> Result<Self, IntakeError> {
+        let failed = |source| IntakeError::Input { path: path.into(), source };
+        // O_NONBLOCK: opening a fifo without a writer must not hang before it can be refused.
+        let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(failed)?;
+        if !file.metadata().map_err(failed)?.file_type().is_file() {
+            return Err(IntakeError::NoFile { path: path.into() });
+        }
+        let before = Identity::of(&file).map_err(failed)?;
+        Ok(Self { file, path: path.into(), before })
+    }
+
+    /// A pipe that somebody fills while it is read; `name` is for messages.
+    ///
+    /// # Errors
+    /// It is no pipe.
+    pub fn pipe(file: File, name: &str) -> Result<Self, IntakeError> {
+        let path = PathBuf::from(name);
+        let failed = |source| IntakeError::Input { path: path.clone(), source };
+        if !file.metadata().map_err(failed)?.file_type().is_fifo() {
+            return Err(IntakeError::NoFile { path });
+        }
+        let before = Identity::of(&file).map_err(failed)?;
+        Ok(Self { file, path, before })
+    }
+
+    /// Where it was opened, for messages.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    pub(super) fn is_file(&self) -> bool {
+        self.file.metadata().is_ok_and(|metadata| metadata.file_type().is_file())
+    }
+
+    /// Whether somebody wrote to the file since it was opened.
+    pub(super) fn is_changed(&self) -> bool {
+        self.is_file() && Identity::of(&self.file).ok() != Some(self.before)
+    }
+}
