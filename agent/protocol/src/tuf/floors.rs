@@ -24,6 +24,9 @@ pub struct Floors {
     /// The newest timestamp accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<TimestampFloor>,
+    /// The newest signed time accepted; absent in foreign repositories.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<TimeFloor>,
     /// The newest snapshot accepted, and what it lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<SnapshotFloor>,
@@ -54,9 +57,16 @@ pub struct TimestampFloor {
     pub signers: BTreeSet<Digest>,
     /// The snapshot version it names: binding even if that snapshot was never seen.
     pub snapshot: Version,
-    /// The newest signing time accepted from these signers; absent in foreign repositories.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signed_at: Option<UtcTime>,
+}
+
+/// The newest signed time. Timestamp keys claimed it, so taking their vote away takes the claim away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimeFloor {
+    /// `signed_at` of that timestamp.
+    pub at: UtcTime,
+    /// Fingerprints of the keys that signed it.
+    pub signers: BTreeSet<Digest>,
 }
 
 /// The newest snapshot. The roles' floors live and fall with it: they belong to the snapshot keys' epoch.

@@ -5,7 +5,11 @@
 //! `x-casemate` and other clients ignore it.
 
 pub mod client;
+pub mod file_name;
 pub mod floors;
+pub mod hashes;
+pub mod pattern;
+pub mod profile;
 pub mod role;
 pub mod root;
 pub mod snapshot;

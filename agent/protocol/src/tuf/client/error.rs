@@ -33,7 +33,7 @@ pub enum TufError {
     },
     /// More roots in one run than anybody honest has.
     #[error("more than {0} root versions in one run")]
-    RootChainTooLong(u32),
+    RootChainTooLong(usize),
     /// Longer than the stated or allowed length.
     #[error("{role} is {found} bytes long, at most {limit} are allowed")]
     TooLong {
@@ -148,9 +148,6 @@ pub enum TufError {
         /// In which way.
         reason: &'static str,
     },
-    /// A search through more roles than allowed.
-    #[error("the search passed through more than {0} roles")]
-    SearchTooLong(usize),
     /// A rule of the Casemate profile is broken.
     #[error("{role} breaks a rule of the profile: {rule}")]
     Profile {
@@ -181,7 +178,7 @@ impl Explain for TufError {
         match self {
             Self::StoredRoot(_) | Self::StoredRootDiffers { .. } => Code::StateDamaged,
             Self::RootRollback { .. } | Self::RootChainTooLong(_) => Code::RootBroken,
-            Self::TooLong { .. } | Self::SearchTooLong(_) => Code::TooLarge,
+            Self::TooLong { .. } => Code::TooLarge,
             Self::Malformed { .. } | Self::Delegations { .. } => Code::MetadataMalformed,
             Self::Unverified { source, .. } => match source {
                 VerifyError::Threshold { .. } => Code::MetadataUnsigned,
