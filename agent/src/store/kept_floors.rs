@@ -1,6 +1,7 @@
 //! Floors as they are kept: in the journal and, apart from it, in the second copy.
 
-use casemate_protocol::tuf::floors::{Floors, SnapshotFloor, TimestampFloor};
+use casemate_protocol::tuf::floors::{Floors, SnapshotFloor, TimeFloor, TimestampFloor};
+use casemate_protocol::tuf::time::UtcTime;
 use serde::{Deserialize, Serialize};
 
 /// Floors, and the root they were judged under.
@@ -33,7 +34,10 @@ impl KeptFloors {
             }
         };
         root && (self.root_version > older.root_version
-            || self.root_version == older.root_version && timestamp && snapshot)
+            || self.root_version == older.root_version
+                && timestamp
+                && time_rank(&self.floors) >= time_rank(&older.floors)
+                && snapshot)
     }
 
     /// The higher of two copies, floor by floor; those set under a newer root win over those set under an older one.
@@ -46,6 +50,9 @@ impl KeptFloors {
         }
         if newer.root_version == older.root_version {
             out.floors.timestamp = higher_timestamp(&newer.floors.timestamp, &older.floors.timestamp);
+            if time_rank(&older.floors) > time_rank(&out.floors) {
+                out.floors.time.clone_from(&older.floors.time);
+            }
             out.floors.snapshot = higher_snapshot(&newer.floors.snapshot, &older.floors.snapshot);
         }
         out
@@ -56,8 +63,12 @@ impl KeptFloors {
     }
 }
 
-fn timestamp_rank(floor: &TimestampFloor) -> (u64, u64, Option<u64>) {
-    (floor.version.get(), floor.snapshot.get(), floor.signed_at.map(casemate_protocol::tuf::time::UtcTime::unix))
+fn timestamp_rank(floor: &TimestampFloor) -> (u64, u64) {
+    (floor.version.get(), floor.snapshot.get())
+}
+
+fn time_rank(floors: &Floors) -> Option<UtcTime> {
+    floors.time.as_ref().map(|floor: &TimeFloor| floor.at)
 }
 
 fn higher_timestamp(a: &Option<TimestampFloor>, b: &Option<TimestampFloor>) -> Option<TimestampFloor> {
