@@ -166,16 +166,12 @@ fn perform<L: Ledger>(
                 Err(error) => Event::Failed { number, code: error.code() },
             })
         }
-        Effect::Restore(Some(generation)) => {
-            trees.switch(owner, generation.number).map_err(fatal)?;
-            Some(Event::Restored)
-        }
-        Effect::Restore(None) => {
-            trees.unlink(owner).map_err(fatal)?;
+        Effect::Restore(before) => {
+            trees.restore(owner, before.as_ref().map(|generation| generation.number)).map_err(fatal)?;
             Some(Event::Restored)
         }
         Effect::Remove => {
-            trees.unlink(owner).map_err(fatal)?;
+            trees.remove(owner).map_err(fatal)?;
             Some(Event::Removed)
         }
         Effect::Discard(generation) => {

@@ -10,6 +10,9 @@
 
 mod drive;
 mod error;
+mod restore;
+mod stage;
+mod switch;
 mod trees;
 
 pub use drive::{Change, DriveError, Ledger, drive, recover};

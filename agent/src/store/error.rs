@@ -67,6 +67,12 @@ pub enum StoreError {
         /// The root in force.
         root_version: u64,
     },
+    /// The system gave no random bytes to salt a record with.
+    #[error("the system gave no random bytes")]
+    NoRandomness,
+    /// A record has no JSON form.
+    #[error("a record cannot be written as JSON")]
+    Unwritable,
     /// Content is not what its name says.
     #[error("object {expected} has the content of {found}")]
     ObjectMismatch {
@@ -95,7 +101,7 @@ impl Explain for StoreError {
             Self::File { .. } | Self::Poisoned => Code::StateUnavailable,
             Self::DiskFull { .. } => Code::DiskFull,
             Self::Quarantined { .. } => Code::StateDamaged,
-            Self::TooLarge { .. } | Self::FloorLowered { .. } => Code::Internal,
+            Self::TooLarge { .. } | Self::FloorLowered { .. } | Self::NoRandomness | Self::Unwritable => Code::Internal,
             Self::ObjectMismatch { .. } => Code::ObjectMismatch,
         }
     }

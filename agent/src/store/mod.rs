@@ -14,14 +14,19 @@
 
 mod error;
 mod folder;
+mod journal;
 mod kept_floors;
+mod lock;
 mod objects;
 mod record;
 mod small_state;
+mod state;
 
 pub use error::StoreError;
 pub use folder::{Options, Recovery, Stamp, Store};
+pub use journal::{Damage, frame};
 pub use kept_floors::KeptFloors;
 pub use objects::Objects;
 pub use record::{Accepted, Record};
 pub use small_state::{Enrolment, Identity, OpenBundle, OutboxEntry, Refusal, SmallState, Stopped, Trust};
+pub use state::probe;

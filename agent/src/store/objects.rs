@@ -1,25 +1,34 @@
 //! Content-addressed files.
 
 use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use casemate_protocol::digest::Digest;
 
 use super::error::StoreError;
+use super::lock::make_folder;
+
+/// Nobody changes an object; consumers read the same inode through their generation.
+const READ_ONLY: u32 = 0o444;
 
 /// The objects folder: immutable files named by their id (`bundle::part::object_id`, or the SHA-256 of the bytes).
-#[derive(Debug)]
+///
+/// One flat folder, so that taking over a bundle's objects costs one fsync of a folder however many they are.
+#[derive(Clone, Debug)]
 pub struct Objects {
     folder: PathBuf,
 }
 
 impl Objects {
     pub(super) fn open(folder: PathBuf) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(&folder).map_err(StoreError::file("create", &folder))?;
+        make_folder(&folder, 0o700)?;
         Ok(Self { folder })
     }
 
-    /// Whether the object is here, whole.
+    /// Whether the object is here. A name appears only when its content is durable, so it is here whole.
     #[must_use]
     pub fn has(&self, id: &Digest) -> bool {
         self.path(id).is_file()
@@ -31,37 +40,65 @@ impl Objects {
         self.folder.join(id.to_string())
     }
 
-    /// Takes over staged files whose content was verified, each by its id: fsync of each, rename, one fsync of the
-    /// folder.
+    /// The folder itself.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Takes over staged files whose content was verified, each under its id. One that is here already is replaced:
+    /// what was just verified is better than what may have rotted.
     ///
     /// # Durability
-    /// All of them, when it returns.
+    /// All of them, when it returns: fsync of each, rename, one fsync of the folder.
     ///
     /// # Errors
     /// A file cannot be synced or moved. Those moved already stay: they are what their names say.
     pub fn adopt(&self, staged: &[(Digest, PathBuf)]) -> Result<(), StoreError> {
-        for (id, path) in staged {
-            std::fs::rename(path, self.path(id)).map_err(StoreError::file("rename", path))?;
+        for (_, path) in staged {
+            fs::set_permissions(path, Permissions::from_mode(READ_ONLY)).map_err(StoreError::file("protect", path))?;
+            File::open(path).and_then(|file| file.sync_all()).map_err(StoreError::file("sync", path))?;
         }
-        Ok(())
+        for (id, path) in staged {
+            fs::rename(path, self.path(id)).map_err(StoreError::file("rename", path))?;
+        }
+        if staged.is_empty() { Ok(()) } else { self.sync() }
     }
 
-    /// Stores small contents (metadata, manifests, receipts) under their SHA-256.
+    /// Stores small contents (metadata, manifests, receipts) under their SHA-256; those here already stay.
     ///
     /// # Durability
-    /// All of them, when it returns.
+    /// All of them, when it returns: fsync of each new one, rename, one fsync of the folder.
     ///
     /// # Errors
     /// A file cannot be written.
     pub fn put(&self, contents: &[&[u8]]) -> Result<Vec<Digest>, StoreError> {
-        contents
-            .iter()
-            .map(|bytes| {
-                let id = Digest::of(bytes);
-                std::fs::write(self.path(&id), bytes).map_err(StoreError::file("write", self.path(&id)))?;
-                Ok(id)
-            })
-            .collect()
+        let ids: Vec<Digest> = contents.iter().map(|bytes| Digest::of(bytes)).collect();
+        let mut written = Vec::new();
+        for (id, bytes) in ids.iter().zip(contents) {
+            if fs::read(self.path(id)).is_ok_and(|held| held == **bytes) || written.contains(id) {
+                continue;
+            }
+            let path = self.folder.join(format!("{id}.new"));
+            let fill = || {
+                let mut options = OpenOptions::new();
+                // A leftover of a crash is not ours to continue: its mode forbids even that.
+                let _ = fs::remove_file(&path);
+                let mut file = options.write(true).create_new(true).mode(READ_ONLY).open(&path)?;
+                file.write_all(bytes)?;
+                file.sync_all()
+            };
+            fill().map_err(StoreError::file("write", &path))?;
+            written.push(*id);
+        }
+        for id in &written {
+            let path = self.folder.join(format!("{id}.new"));
+            fs::rename(&path, self.path(id)).map_err(StoreError::file("rename", &path))?;
+        }
+        if !written.is_empty() {
+            self.sync()?;
+        }
+        Ok(ids)
     }
 
     /// Reads a small object stored under its SHA-256 and checks that it still is what its name says.
@@ -70,32 +107,30 @@ impl Objects {
     /// Absent, unreadable, or rotten.
     pub fn read(&self, id: &Digest) -> Result<Vec<u8>, StoreError> {
         let path = self.path(id);
-        let bytes = std::fs::read(&path).map_err(StoreError::file("read", &path))?;
+        let bytes = fs::read(&path).map_err(StoreError::file("read", &path))?;
         let found = Digest::of(&bytes);
         if found == *id { Ok(bytes) } else { Err(StoreError::ObjectMismatch { expected: *id, found }) }
     }
 
-    /// Deletes every object not in `keep`; says how many.
+    /// Deletes every object not in `keep`, and what crashes left half written; says how many. Generations keep their
+    /// files: they are links of their own.
     ///
     /// # Errors
     /// The folder cannot be read or a file not be deleted.
     pub fn collect(&self, keep: &BTreeSet<Digest>) -> Result<usize, StoreError> {
         let mut deleted = 0;
-        for entry in std::fs::read_dir(&self.folder).map_err(StoreError::file("read", &self.folder))? {
+        for entry in fs::read_dir(&self.folder).map_err(StoreError::file("read", &self.folder))? {
             let entry = entry.map_err(StoreError::file("read", &self.folder))?;
-            let kept =
-                entry.file_name().to_str().and_then(|name| name.parse().ok()).is_some_and(|id| keep.contains(&id));
-            if !kept {
-                std::fs::remove_file(entry.path()).map_err(StoreError::file("delete", entry.path()))?;
+            let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            if !id.is_some_and(|id| keep.contains(&id)) {
+                fs::remove_file(entry.path()).map_err(StoreError::file("delete", entry.path()))?;
                 deleted += 1;
             }
         }
         Ok(deleted)
     }
 
-    /// The folder itself.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    fn sync(&self) -> Result<(), StoreError> {
+        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(StoreError::file("sync", &self.folder))
     }
 }

@@ -116,4 +116,10 @@ impl Record {
             Self::Raised { .. } => 12,
         }
     }
+
+    /// Something an operator would miss if it were gone: the second copy is flushed after it.
+    #[must_use]
+    pub const fn is_milestone(&self) -> bool {
+        matches!(self, Self::Enrolled { .. } | Self::Root { .. } | Self::Receipt { .. } | Self::Raised { .. })
+    }
 }
