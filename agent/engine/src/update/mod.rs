@@ -22,6 +22,8 @@ mod event;
 mod plan;
 mod state;
 mod step;
+#[cfg(test)]
+mod tests;
 
 pub use effect::{Effect, Settlement};
 pub use event::{Event, Offer};
