@@ -1,5 +1,19 @@
-//! Skeleton.
+//! The agent: verified bundles in, signed receipts out, nothing beyond the boundary.
+//!
+//! Everything meets in [`runtime`], the one loop that owns the state; [`store`], [`apply`], [`outbox`], [`health`],
+//! [`transport`] and [`local_api`] do not know each other.
 
 pub mod apply;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod exit;
+pub mod health;
+pub mod identity;
 pub mod intake;
+pub mod local_api;
+pub mod outbox;
+pub mod runtime;
 pub mod store;
+pub mod telemetry;
+pub mod transport;

@@ -1,0 +1,109 @@
+//! How a command reaches the state: through the daemon's socket, or by hosting the loop itself.
+
+use std::path::{Path, PathBuf};
+
+use casemate_protocol::code::{Code, Explain};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::config::Config;
+use crate::exit::Failure;
+use crate::local_api::call::{Answer, Call};
+use crate::local_api::client::Client;
+use crate::runtime::Agent;
+
+/// What goes wrong around a call.
+#[derive(Debug, Error)]
+pub(super) enum CommandError {
+    /// A file named on the command line cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file named on the command line cannot be written.
+    #[error("cannot write {path}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The event loop cannot start.
+    #[error("cannot start the event loop")]
+    Start(#[source] std::io::Error),
+    /// The answer has another shape.
+    #[error("the agent's answer has another shape")]
+    Answer(#[source] serde_json::Error),
+    /// Nobody confirmed the words.
+    #[error("nobody confirmed the words")]
+    Unconfirmed,
+}
+
+impl Explain for CommandError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Read { .. } => Code::InputUnreadable,
+            Self::Write { .. } => Code::UsageInvalid,
+            Self::Start(_) | Self::Answer(_) => Code::Internal,
+            Self::Unconfirmed => Code::WordsDiffer,
+        }
+    }
+
+    fn remedy(&self) -> String {
+        match self {
+            Self::Write { .. } => "Choose a place that can be written.".into(),
+            Self::Unconfirmed => {
+                "Compare the words with those of the control plane, then type yes, or give them with --words.".into()
+            }
+            other => other.code().remedy().into(),
+        }
+    }
+}
+
+/// Runs `work` on a small event loop.
+pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::Start)?;
+    let result = runtime.block_on(work);
+    // An import that was abandoned may still wait for its child; the child ends with this process.
+    runtime.shutdown_background();
+    result
+}
+
+/// Asks the daemon, or, where none runs, a loop hosted here until it has answered.
+pub(super) fn ask(config: &Path, call: Call) -> Answer {
+    let config = Config::load(config)?;
+    block_on(async move {
+        if let Some(client) = Client::connect(&config.socket).await {
+            return client.call(&call).await;
+        }
+        let agent = Agent::start(config).await?;
+        let answer = agent.call(call).await;
+        let stopped = agent.stop().await;
+        let answer = answer?;
+        stopped?;
+        Ok(answer)
+    })
+}
+
+/// As [`ask`], with the answer read.
+pub(super) fn ask_for<T: DeserializeOwned>(config: &Path, call: Call) -> Result<T, Failure> {
+    read(ask(config, call)?)
+}
+
+/// Reads an answer.
+pub(super) fn read<T: DeserializeOwned>(answer: Value) -> Result<T, Failure> {
+    Ok(serde_json::from_value(answer).map_err(CommandError::Answer)?)
+}
+
+/// Prints a document for programs.
+pub(super) fn print_json(document: &impl Serialize) -> Result<(), Failure> {
+    println!("{}", serde_json::to_string_pretty(document).map_err(CommandError::Answer)?);
+    Ok(())
+}

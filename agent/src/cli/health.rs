@@ -1,0 +1,55 @@
+//! `health`.
+
+use std::path::Path;
+
+use casemate_protocol::code::Code;
+use casemate_protocol::evidence::health::{HealthReport, HealthState};
+use casemate_protocol::evidence::receipt::ClockQuality;
+use clap::Args;
+
+use super::connection::{ask_for, print_json};
+use crate::exit::Failure;
+use crate::local_api::call::Call;
+
+#[derive(Debug, Args)]
+pub(super) struct Health {
+    /// Print the report for programs.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Health {
+    pub(super) fn run(self, config: &Path) -> Result<Code, Failure> {
+        let report: HealthReport = ask_for(config, Call::Health)?;
+        if self.json {
+            print_json(&report)?;
+        } else {
+            show(&report);
+        }
+        Ok(if report.state == HealthState::Quarantine { Code::StateDamaged } else { Code::Applied })
+    }
+}
+
+fn show(report: &HealthReport) {
+    let state = match report.state {
+        HealthState::Ok => "ok",
+        HealthState::Stale => "stale",
+        HealthState::Degraded => "degraded",
+        HealthState::ClockUntrusted => "clock-untrusted",
+        HealthState::BreakGlass => "break-glass",
+        HealthState::Quarantine => "quarantine",
+    };
+    println!("state       {state}");
+    for code in &report.reasons {
+        println!("reason      {code}: {}", code.meaning());
+        println!("            to do: {}", code.remedy());
+    }
+    println!("generations {}", report.generations);
+    println!("receipts    {} waiting", report.receipts_waiting);
+    let clock = match report.clock {
+        ClockQuality::Plausible => "plausible",
+        ClockQuality::Untrusted => "untrusted",
+    };
+    println!("time        {}, clock {clock}", report.time);
+    println!("journal     {} entries, tree head {}", report.journal.size, report.journal.root);
+}

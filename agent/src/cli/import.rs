@@ -1,0 +1,77 @@
+//! `import`.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use casemate_protocol::code::{Class, Code};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::connection::{CommandError, ask_for, print_json};
+use crate::exit::Failure;
+use crate::local_api::answer::{BundleReport, ImportReport};
+use crate::local_api::call::Call;
+
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    /// A bundle, a folder of bundles, or a stick with `in/`.
+    path: PathBuf,
+    /// Print the report for programs.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Import {
+    pub(super) fn run(self, config: &Path) -> Result<Code, Failure> {
+        let absolute = self.path.canonicalize();
+        let path = absolute.map_err(|source| CommandError::Read { path: self.path.clone(), source })?;
+        let bar = progress();
+        let report: Result<ImportReport, Failure> = ask_for(config, Call::Import { path });
+        bar.finish_and_clear();
+        let report = report?;
+        if self.json {
+            print_json(&report)?;
+        }
+        for bundle in &report.bundles {
+            show(bundle, self.json);
+        }
+        Ok(report.code)
+    }
+}
+
+/// Something that moves while the bundle is read, if somebody looks.
+fn progress() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new_spinner().with_message("verifying and staging");
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+fn show(bundle: &BundleReport, json: bool) {
+    let name = bundle.file.file_name().unwrap_or(bundle.file.as_os_str()).to_string_lossy();
+    if let Some(failure) = &bundle.failure {
+        eprintln!("{name}:\n{failure}");
+    } else if bundle.code.class() != Class::Done {
+        eprintln!("{name}: {} ({})\nto do: {}", bundle.code.meaning(), bundle.code, bundle.code.remedy());
+    } else if !json {
+        println!("{name}: {}", bundle.code);
+    }
+    if json {
+        return;
+    }
+    for owner in &bundle.owners {
+        let number = |generation: &Option<casemate_protocol::evidence::receipt::GenerationRef>| {
+            generation.as_ref().map_or_else(|| "none".into(), |generation| generation.number.to_string())
+        };
+        println!("  {}: {}, generation {} → {}", owner.id, owner.code, number(&owner.before), number(&owner.after));
+    }
+    if let Some(receipt) = bundle.receipt {
+        println!("  receipt {receipt}");
+    }
+}

@@ -1,0 +1,24 @@
+//! `man`.
+
+use std::path::PathBuf;
+
+use casemate_protocol::code::Code;
+use clap::{Args, CommandFactory};
+
+use super::connection::CommandError;
+use crate::exit::Failure;
+
+#[derive(Debug, Args)]
+pub(super) struct Man {
+    /// The folder.
+    folder: PathBuf,
+}
+
+impl Man {
+    pub(super) fn run(self) -> Result<Code, Failure> {
+        let fail = |source| CommandError::Write { path: self.folder.clone(), source };
+        std::fs::create_dir_all(&self.folder).map_err(fail)?;
+        clap_mangen::generate_to(super::Cli::command(), &self.folder).map_err(fail)?;
+        Ok(Code::Applied)
+    }
+}

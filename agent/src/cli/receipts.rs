@@ -1,0 +1,91 @@
+//! `receipts list` and `receipts export`.
+
+use std::path::{Path, PathBuf};
+
+use casemate_protocol::canonical;
+use casemate_protocol::code::Code;
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::connection::{ask, ask_for, print_json};
+use crate::exit::Failure;
+use crate::local_api::answer::ReceiptList;
+use crate::local_api::call::Call;
+use crate::outbox::{self, Release};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Receipts {
+    /// Which receipts are kept here.
+    List(List),
+    /// Write the receipts kept here into a folder, to be taken home.
+    Export(Export),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Print the list for programs.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    /// The folder.
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    output: PathBuf,
+    /// Print what was written for programs.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Receipts {
+    pub(super) fn run(self, config: &Path) -> Result<Code, Failure> {
+        match self {
+            Self::List(list) => list.run(config),
+            Self::Export(export) => export.run(config),
+        }
+    }
+}
+
+impl List {
+    fn run(self, config: &Path) -> Result<Code, Failure> {
+        let list: ReceiptList = ask_for(config, Call::Receipts)?;
+        if self.json {
+            print_json(&list)?;
+            return Ok(Code::Applied);
+        }
+        for entry in &list.receipts {
+            let about =
+                entry.timestamp_version.map_or_else(|| "input".into(), |version| format!("timestamp {version}"));
+            let taken = if entry.taken { "taken home" } else { "waiting" };
+            println!("{:>6}  {:<24} {about:<16} {taken}", entry.sequence, entry.code.as_str());
+        }
+        Ok(Code::Applied)
+    }
+}
+
+impl Export {
+    fn run(self, config: &Path) -> Result<Code, Failure> {
+        let list: ReceiptList = ask_for(config, Call::Receipts)?;
+        let mut releases = Vec::new();
+        for entry in &list.receipts {
+            let mut envelope = canonical::encode(&ask(config, Call::Receipt { sequence: entry.sequence })?);
+            envelope.push(b'\n');
+            releases.push(Release { sequence: entry.sequence, envelope });
+        }
+        let written =
+            if releases.is_empty() { Vec::new() } else { outbox::release(&self.output, &list.outbox, &releases)? };
+        for entry in list.receipts.iter().filter(|entry| !entry.taken) {
+            ask(config, Call::ReceiptTaken { sequence: entry.sequence })?;
+        }
+        if self.json {
+            print_json(&json!({ "written": written }))?;
+        } else {
+            for path in &written {
+                println!("{}", path.display());
+            }
+            eprintln!("{} of {} receipts written; nothing else left this appliance.", written.len(), releases.len());
+        }
+        Ok(Code::Applied)
+    }
+}

@@ -1,0 +1,7 @@
+//! The configuration file: as written ([`file`]), as meant ([`resolved`]).
+
+pub mod file;
+pub mod resolved;
+
+pub use file::ConfigError;
+pub use resolved::Config;

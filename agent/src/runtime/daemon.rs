@@ -1,0 +1,78 @@
+//! The loop with a socket in front and a stick beside it, until it is told to stop.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::agent::{Agent, ask};
+use super::error::RuntimeError;
+use crate::config::Config;
+use crate::exit::Failure;
+use crate::local_api::Socket;
+use crate::local_api::call::{Call, Request};
+use crate::transport::stick::Inventory;
+
+/// How often the stick's folder is looked at: often enough for a person who waits beside it, seldom enough not to
+/// count as work.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Runs until SIGTERM or SIGINT. `ready` is called once calls are taken.
+///
+/// # Errors
+/// The state cannot be opened, the socket not be made, or the state not be closed in order.
+pub async fn daemon(config: Config, ready: impl FnOnce()) -> Result<(), Failure> {
+    let fail = |source| RuntimeError::Start { action: "listen for signals", source };
+    let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
+    let agent = Agent::start(config.clone()).await?;
+    // Only the holder of the lock gets here, so a socket that lies there is dead.
+    let socket = match Socket::bind(&config.socket) {
+        Ok(socket) => socket,
+        Err(error) => {
+            agent.stop().await?;
+            return Err(error.into());
+        }
+    };
+    ready();
+    let calls = agent.calls();
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = socket.serve(agent.calls()) => {}
+        () = watch(config.stick.as_deref(), &calls) => {}
+    }
+    tracing::info!("stopping");
+    drop((socket, calls));
+    agent.stop().await
+}
+
+/// Imports the stick whenever its inbox holds something else than at the last import and has come to rest.
+async fn watch(stick: Option<&Path>, calls: &mpsc::Sender<Request>) {
+    let Some(stick) = stick else {
+        return std::future::pending().await;
+    };
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let (mut imported, mut seen) = (Inventory::default(), Inventory::default());
+    loop {
+        ticks.tick().await;
+        let now = Inventory::take(stick);
+        let at_rest = now == seen;
+        seen = now;
+        if !at_rest || seen == imported {
+            continue;
+        }
+        imported = seen.clone();
+        if seen.is_empty() {
+            continue;
+        }
+        tracing::info!("a stick with bundles");
+        let path = PathBuf::from(stick);
+        match ask(calls, Call::Import { path }).await {
+            Ok(report) => tracing::info!(code = %report["code"], "the stick was imported"),
+            Err(failure) => tracing::warn!(code = %failure.code, "the stick was not imported: {}", failure.message),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What the store thread keeps: the state folder, the generations, the device's keys.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use casemate_protocol::code::Code;
+use casemate_protocol::digest::Digest;
+use casemate_protocol::evidence::receipt::JournalPosition;
+use casemate_protocol::tuf::role::RoleName;
+use casemate_protocol::tuf::time::{Clock, UtcTime};
+
+use super::error::RuntimeError;
+use crate::apply::Trees;
+use crate::clock;
+use crate::config::Config;
+use crate::exit::Failure;
+use crate::identity::Identity;
+use crate::store::{self, Enrolment, Options, Record, Recovery, Refusal, Stamp, Store, StoreError};
+
+/// The hidden first argument that makes the program read the store's second copy in a process of its own.
+pub const PROBE_ARGUMENT: &str = "store-probe";
+
+/// Everything that is owned by one thread alone.
+pub(super) struct Keeper {
+    pub(super) config: Config,
+    pub(super) store: Store,
+    pub(super) trees: Trees,
+    pub(super) identity: Option<Identity>,
+    /// Why changes are refused, if they are.
+    pub(super) damage: Option<String>,
+    /// Refusals of input that never verified, exactly; the journal knows them to the next power of two.
+    pub(super) refusals: BTreeMap<Code, Refusal>,
+}
+
+impl Keeper {
+    /// Opens the state and finishes what a crash interrupted: lock → journal → identity → copy → objects → pending
+    /// effects → pending receipt.
+    pub(super) fn open(config: Config) -> Result<Self, Failure> {
+        let probe = Some((config.program.clone(), vec![PROBE_ARGUMENT.into()]));
+        let (store, recovery) = Store::open(&config.state, &Options { probe })?;
+        match &recovery {
+            Recovery::Fresh | Recovery::Clean => {}
+            Recovery::Replayed { records, cut } => tracing::info!(records, cut, "the last run did not end in order"),
+            Recovery::Quarantine { damage } => tracing::error!(%damage, "the state is damaged"),
+        }
+        let damage = match recovery {
+            Recovery::Quarantine { damage } => Some(damage.to_string()),
+            _ => None,
+        };
+        let identity = Identity::open(&identity_folder(&config.state))?;
+        let trees = Trees::new(&config.state);
+        let refusals = store.state().refusals.clone();
+        let mut keeper = Self { config, store, trees, identity, damage, refusals };
+        keeper.check_keys()?;
+        if keeper.damage.is_none() {
+            keeper.recover()?;
+        }
+        Ok(keeper)
+    }
+
+    /// Closes in order.
+    pub(super) fn close(self) -> Result<(), Failure> {
+        let stamp = self.stamp();
+        if self.damage.is_some() {
+            return Ok(());
+        }
+        Ok(self.store.close(stamp)?)
+    }
+
+    fn check_keys(&self) -> Result<(), RuntimeError> {
+        let expected = match &self.store.state().enrolment {
+            Enrolment::None => return Ok(()),
+            Enrolment::Requested { device } => *device,
+            Enrolment::Pending(identity) | Enrolment::Confirmed(identity) => identity.device,
+        };
+        let found = self.identity.as_ref().map(|identity| identity.public().fingerprint());
+        if found == Some(expected) {
+            return Ok(());
+        }
+        Err(RuntimeError::OtherKeys { expected, found: found.map_or_else(|| "none".into(), |found| found.to_string()) })
+    }
+
+    /// The time as TUF judges it.
+    pub(super) fn clock(&self) -> Clock {
+        Clock { wall: self.config.clock.now(), build: clock::built(), offline_span_days: clock::OFFLINE_SPAN_DAYS }
+    }
+
+    /// The newest signed time accepted.
+    pub(super) fn signed_at(&self) -> Option<UtcTime> {
+        self.store.state().floors.floors.time.as_ref().map(|floor| floor.at)
+    }
+
+    pub(super) fn stamp(&self) -> Stamp {
+        let clock = self.clock();
+        Stamp { wall: clock.wall, clock: clock.judge(self.signed_at()).quality }
+    }
+
+    pub(super) fn commit(&mut self, records: &[Record]) -> Result<JournalPosition, StoreError> {
+        let stamp = self.stamp();
+        self.store.commit(stamp, records)
+    }
+
+    /// Refuses if nothing may change.
+    pub(super) fn writable(&self) -> Result<(), RuntimeError> {
+        match &self.damage {
+            Some(damage) => Err(RuntimeError::Damaged { damage: damage.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// As whom the appliance is enrolled.
+    pub(super) fn confirmed(&self) -> Result<store::Identity, RuntimeError> {
+        match &self.store.state().enrolment {
+            Enrolment::Confirmed(identity) => Ok(identity.clone()),
+            _ => Err(RuntimeError::NotEnrolled),
+        }
+    }
+
+    /// Digest of the snapshot in force.
+    pub(super) fn snapshot(&self) -> Option<Digest> {
+        self.store.state().trust.roles.get(&RoleName::snapshot()).copied()
+    }
+
+    /// Version of the newest accepted timestamp.
+    pub(super) fn timestamp_version(&self) -> Option<u64> {
+        self.store.state().floors.floors.timestamp.as_ref().map(|floor| floor.version.get())
+    }
+}
+
+/// Where the device's keys stand.
+pub(super) fn identity_folder(state: &Path) -> PathBuf {
+    state.join("identity")
+}

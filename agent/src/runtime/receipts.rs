@@ -1,0 +1,179 @@
+//! Receipts: written when everything about a bundle is final, and what a restart owes.
+
+use std::collections::BTreeSet;
+
+use casemate_protocol::bundle::part::object_id;
+use casemate_protocol::code::Code;
+use casemate_protocol::digest::Digest;
+use casemate_protocol::evidence::receipt::{OwnerOutcome, Receipt, Statement, Subject, overall};
+use casemate_protocol::tuf::role::Version;
+
+use super::error::RuntimeError;
+use super::keeper::Keeper;
+use super::ledger::{LedgerError, StoreLedger, manifest};
+use crate::apply::{self, DriveError};
+use crate::exit::Failure;
+use crate::store::{OutboxEntry, Record, Refusal};
+
+/// Seconds of the period in which refusals of one code make one receipt.
+const PERIOD_SECONDS: u64 = 86_400;
+
+/// What a receipt is to say.
+pub(super) struct Draft {
+    pub(super) subject: Subject,
+    pub(super) digest: Digest,
+    pub(super) timestamp_version: Option<u64>,
+    pub(super) archive: Option<Digest>,
+    pub(super) code: Code,
+    pub(super) owners: Vec<OwnerOutcome>,
+    pub(super) count: u64,
+}
+
+/// An error of the driver as the operator sees it.
+pub(super) fn driven(error: DriveError<LedgerError>) -> Failure {
+    match error {
+        DriveError::Ledger(source) => source.into(),
+        DriveError::Apply { owner, source } => {
+            let mut failure = Failure::from(source);
+            failure.message = format!("{owner}: {}", failure.message);
+            failure
+        }
+        DriveError::Step { .. } => Failure {
+            code: Code::Internal,
+            message: error.to_string(),
+            causes: Vec::new(),
+            remedy: Code::Internal.remedy().into(),
+        },
+    }
+}
+
+impl Keeper {
+    /// Does again what was under way when the last run ended, and writes the receipt it owed.
+    pub(super) fn recover(&mut self) -> Result<(), Failure> {
+        let states = self.store.state().owners.clone();
+        let stamp = self.stamp();
+        let mut ledger = StoreLedger { store: &mut self.store, stamp, first: Vec::new() };
+        apply::recover(&self.trees, &mut ledger, &states).map_err(driven)?;
+        if self.store.state().bundle.is_some() {
+            self.close_bundle()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the receipt of the open bundle, whose owners are all final.
+    ///
+    /// # Durability
+    /// The receipt is on disk when its number is returned.
+    pub(super) fn close_bundle(&mut self) -> Result<u64, Failure> {
+        let bundle = self.store.state().bundle.clone().ok_or(RuntimeError::Stopping)?;
+        let version = Version::new(bundle.timestamp_version).unwrap_or(Version::FIRST);
+        self.write_receipt(Draft {
+            subject: Subject::snapshot(version, bundle.snapshot),
+            digest: bundle.snapshot,
+            timestamp_version: Some(bundle.timestamp_version),
+            archive: bundle.archive,
+            code: overall(&bundle.outcomes),
+            owners: bundle.outcomes,
+            count: 1,
+        })
+    }
+
+    /// Signs and keeps a receipt; returns its number.
+    pub(super) fn write_receipt(&mut self, draft: Draft) -> Result<u64, Failure> {
+        let enrolled = self.confirmed()?;
+        let identity = self.identity.as_ref().ok_or(RuntimeError::NotEnrolled)?;
+        let (state, stamp) = (self.store.state(), self.stamp());
+        let sequence = state.receipts + 1;
+        let receipt = Receipt {
+            appliance: enrolled.appliance,
+            jurisdiction: enrolled.jurisdiction,
+            device: enrolled.device,
+            sequence,
+            code: draft.code,
+            owners: draft.owners,
+            count: draft.count,
+            archive: draft.archive,
+            root_version: state.trust.root_version,
+            demo: self.is_demo(),
+            time: stamp.wall,
+            clock: stamp.clock,
+            journal: self.store.position(),
+        };
+        let envelope = identity.seal(&Statement::new(draft.subject, receipt))?;
+        for receipt in self.store.objects().put(&[&envelope])? {
+            let entry = OutboxEntry {
+                receipt,
+                code: draft.code,
+                subject: draft.digest,
+                timestamp_version: draft.timestamp_version,
+                taken: false,
+            };
+            self.commit(&[Record::Receipt { sequence, entry }])?;
+        }
+        Ok(sequence)
+    }
+
+    /// The newest receipt about `subject`, if it says one of `codes` (any, if none is named).
+    pub(super) fn earlier_receipt(&self, subject: Digest, code: Option<Code>) -> Option<u64> {
+        let fits = |entry: &OutboxEntry| entry.subject == subject && code.is_none_or(|code| entry.code == code);
+        self.store.state().outbox.iter().rev().find(|(_, entry)| fits(entry)).map(|(sequence, _)| *sequence)
+    }
+
+    /// Counts a refusal of input that never verified. Receipts are written for the 1st, 10th, 100th … of its code in a
+    /// period, the others only count: whoever feeds rubbish fills neither the journal nor the outbox.
+    pub(super) fn refused(&mut self, code: Code, input: Digest) -> Result<Option<u64>, Failure> {
+        let day = self.stamp().wall.unix() / PERIOD_SECONDS;
+        let count = match self.refusals.get(&code) {
+            Some(refusal) if refusal.day == day => refusal.count.saturating_add(1),
+            _ => 1,
+        };
+        let refusal = Refusal { day, count, input };
+        self.refusals.insert(code, refusal.clone());
+        // Exact enough to see a flood after a restart, and a flood of n costs log n records.
+        if count.is_power_of_two() {
+            self.commit(&[Record::Refused { code, refusal }])?;
+        }
+        if !is_power_of_ten(count) {
+            return Ok(self.newest_refusal_receipt(code));
+        }
+        let draft = Draft {
+            subject: Subject::input(input),
+            digest: input,
+            timestamp_version: None,
+            archive: None,
+            code,
+            owners: Vec::new(),
+            count,
+        };
+        self.write_receipt(draft).map(Some)
+    }
+
+    fn newest_refusal_receipt(&self, code: Code) -> Option<u64> {
+        let mut newest = self.store.state().outbox.iter().rev();
+        newest.find(|(_, entry)| entry.code == code && entry.timestamp_version.is_none()).map(|(sequence, _)| *sequence)
+    }
+
+    /// Deletes objects nothing leads to any more.
+    pub(super) fn collect(&mut self) -> Result<(), Failure> {
+        let state = self.store.state();
+        let mut keep: BTreeSet<Digest> = state.objects().collect();
+        for (owner, machine) in &state.owners {
+            for generation in machine.kept() {
+                let manifest = manifest(&self.store, owner, generation)?;
+                keep.extend(manifest.files.iter().map(|file| object_id(&file.parts)));
+            }
+        }
+        let deleted = self.store.objects().collect(&keep)?;
+        if deleted > 0 {
+            tracing::debug!(deleted, "objects nothing leads to");
+        }
+        Ok(())
+    }
+}
+
+fn is_power_of_ten(mut number: u64) -> bool {
+    while number > 1 && number.is_multiple_of(10) {
+        number /= 10;
+    }
+    number == 1
+}

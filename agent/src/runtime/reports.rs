@@ -1,0 +1,134 @@
+//! What the agent says when asked.
+
+use casemate_protocol::device::assignment::Assignment;
+use casemate_protocol::evidence::health::HealthReport;
+use casemate_protocol::tuf::root::Root;
+use serde_json::Value;
+
+use super::error::RuntimeError;
+use super::keeper::Keeper;
+use crate::exit::Failure;
+use crate::health::{self, Vitals};
+use crate::local_api::answer::{EnrolmentState, OwnerStatus, ReceiptEntry, ReceiptList, RefusalCount, StatusReport};
+use crate::local_api::call::{Answer, Call};
+use crate::outbox;
+use crate::store::{Enrolment, Record, Trust};
+
+impl Keeper {
+    /// Answers every call but an import, which is the loop's.
+    pub(super) fn answer(&mut self, call: Call) -> Answer {
+        let document = |value: Result<Value, serde_json::Error>| {
+            value.map_err(|source| Failure::from(RuntimeError::Stored { what: "answer", source }))
+        };
+        match call {
+            Call::EnrolRequest => document(serde_json::from_slice(&self.enrol_request()?)),
+            Call::EnrolGrant { grant } => document(serde_json::to_value(self.enrol_grant(&grant)?)),
+            Call::EnrolWords { words } => document(serde_json::to_value(self.enrol_words(&words)?)),
+            Call::Health => document(serde_json::to_value(self.health())),
+            Call::Status => document(serde_json::to_value(self.status())),
+            Call::Receipts => document(serde_json::to_value(self.receipt_list())),
+            Call::Receipt { sequence } => document(serde_json::from_slice(&self.receipt(sequence)?)),
+            Call::ReceiptTaken { sequence } => {
+                self.receipt_taken(&[sequence])?;
+                Ok(Value::Null)
+            }
+            Call::Import { .. } => Err(RuntimeError::Stopping.into()),
+        }
+    }
+
+    /// Whether the root in force says `demo`. Its object was verified when it was stored and is checked against its
+    /// digest when read.
+    pub(super) fn is_demo(&self) -> bool {
+        let Trust { roles, .. } = &self.store.state().trust;
+        let raw = roles.get(&casemate_protocol::tuf::role::RoleName::root());
+        let raw = raw.and_then(|digest| self.store.objects().read(digest).ok());
+        let document = raw.and_then(|raw| casemate_protocol::signed::Unverified::parse(&raw).ok());
+        let root = document.and_then(|document| serde_json::from_value::<Root>(document.signed().clone()).ok());
+        root.and_then(|root| root.profile).is_some_and(|profile| profile.demo)
+    }
+
+    fn health(&self) -> HealthReport {
+        let state = self.store.state();
+        let assigned = state.assignment.as_ref().map(Assignment::owners).unwrap_or_default();
+        let current = |owner| state.owners.get(owner).is_some_and(|state| state.current().is_some());
+        health::report(&Vitals {
+            enrolled: self.confirmed().ok().map(|identity| (identity.appliance, identity.jurisdiction)),
+            demo: self.is_demo(),
+            timestamp_version: self.timestamp_version(),
+            signed_at: self.signed_at(),
+            snapshot: self.snapshot(),
+            generations: state.owners.values().filter(|state| state.current().is_some()).count(),
+            lagging: assigned.iter().filter(|owner| !current(owner)).count(),
+            receipts_waiting: state.outbox.values().filter(|entry| !entry.taken).count(),
+            damaged: self.damage.is_some(),
+            uncopied: !self.store.is_copied(),
+            clock: self.clock(),
+            journal: self.store.position(),
+        })
+    }
+
+    fn status(&self) -> StatusReport {
+        let state = self.store.state();
+        let (enrolment, identity) = match &state.enrolment {
+            Enrolment::None | Enrolment::Requested { .. } => (EnrolmentState::None, None),
+            Enrolment::Pending(identity) => (EnrolmentState::Pending, Some(identity.clone())),
+            Enrolment::Confirmed(identity) => (EnrolmentState::Confirmed, Some(identity.clone())),
+        };
+        let owners = state.owners.iter().filter_map(|(id, owner)| {
+            let current = owner.current()?.clone();
+            Some(OwnerStatus { id: id.clone(), current, path: self.trees.current_path(id) })
+        });
+        let refusals = self.refusals.iter().map(|(code, refusal)| RefusalCount { code: *code, count: refusal.count });
+        StatusReport {
+            enrolment,
+            device: self.identity.as_ref().map(|identity| identity.public().fingerprint()),
+            appliance: identity.as_ref().map(|identity| identity.appliance.clone()),
+            jurisdiction: identity.map(|identity| identity.jurisdiction),
+            root_version: state.trust.root_version,
+            timestamp_version: self.timestamp_version(),
+            snapshot: self.snapshot(),
+            owners: owners.collect(),
+            receipts_waiting: state.outbox.values().filter(|entry| !entry.taken).count() as u64,
+            refusals: refusals.collect(),
+            journal: self.store.position(),
+            damage: self.damage.clone(),
+        }
+    }
+
+    fn receipt_list(&self) -> ReceiptList {
+        let device = self.identity.as_ref().map(|identity| identity.public().fingerprint());
+        let receipts = self.store.state().outbox.iter().map(|(sequence, entry)| ReceiptEntry {
+            sequence: *sequence,
+            code: entry.code,
+            timestamp_version: entry.timestamp_version,
+            subject: entry.subject,
+            taken: entry.taken,
+        });
+        ReceiptList {
+            outbox: device.map_or_else(String::new, |device| outbox::folder_name(&device)),
+            receipts: receipts.collect(),
+        }
+    }
+
+    /// One receipt as signed.
+    pub(super) fn receipt(&self, sequence: u64) -> Result<Vec<u8>, Failure> {
+        let entry = self.store.state().outbox.get(&sequence).ok_or(RuntimeError::NoReceipt(sequence))?;
+        Ok(self.store.objects().read(&entry.receipt)?)
+    }
+
+    /// Notes that receipts have been taken home.
+    pub(super) fn receipt_taken(&mut self, sequences: &[u64]) -> Result<(), Failure> {
+        self.writable()?;
+        let mut records = Vec::new();
+        for sequence in sequences {
+            let entry = self.store.state().outbox.get(sequence).ok_or(RuntimeError::NoReceipt(*sequence))?;
+            if !entry.taken {
+                records.push(Record::Taken { sequence: *sequence });
+            }
+        }
+        if !records.is_empty() {
+            self.commit(&records)?;
+        }
+        Ok(())
+    }
+}

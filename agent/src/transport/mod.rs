@@ -1,0 +1,3 @@
+//! How bundles get here. A stick, so far.
+
+pub mod stick;
