@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use casemate_protocol::bundle::appraisal::Wanted;
 use casemate_protocol::code::{Code, Explain};
 use casemate_protocol::digest::Digest;
 use casemate_protocol::tuf::role::Version;
@@ -16,6 +17,9 @@ pub struct Remains {
     pub snapshot: Option<(Version, Digest)>,
     /// SHA-256 of the whole input, if it came before.
     pub input: Option<Digest>,
+    /// Where something is `missing`: everything the bundle wants, for [`super::Launcher::harvest`] to look for in
+    /// others.
+    pub wanted: Vec<Wanted>,
 }
 
 /// Why an import ends without a verdict.

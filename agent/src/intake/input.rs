@@ -1,7 +1,8 @@
 //! The input, opened once.
 
 use std::fs::{File, OpenOptions};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{Seek, SeekFrom};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -74,8 +75,15 @@ impl Input {
         &self.path
     }
 
-    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+    /// The descriptor a child inherits, at the input's beginning.
+    pub(super) fn for_child(&self) -> Result<OwnedFd, IntakeError> {
+        let again = || {
+            if self.is_file() {
+                (&self.file).seek(SeekFrom::Start(0))?;
+            }
+            self.file.as_fd().try_clone_to_owned()
+        };
+        again().map_err(|source| IntakeError::Input { path: self.path.clone(), source })
     }
 
     pub(super) fn is_file(&self) -> bool {

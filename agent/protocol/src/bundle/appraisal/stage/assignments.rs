@@ -7,8 +7,8 @@ use super::super::case::{Case, Pending, Step};
 use super::super::catalogue::{Catalogue, Order, sha256};
 use super::super::refusal::Refusal;
 use super::super::verdict::Disposition;
-use super::Stage;
 use super::roles::Roles;
+use super::{Stage, is_owner, misplaced};
 use crate::bundle::archive::{Member, MemberKind};
 use crate::device::assignment::{Assignment, MAX_ASSIGNMENT};
 use crate::digest::Digest;
@@ -71,6 +71,12 @@ impl Assignments {
             if !case.unverified.is_empty() {
                 return case.unknown(member, "no signed metadata lists it");
             }
+        }
+        if let Some(member) = member
+            && let MemberKind::Metadata { role, .. } = &member.kind
+            && !is_owner(role)
+        {
+            return Err(misplaced(member, "it comes before the assignments, and once"));
         }
         match case.device() {
             Some(device) if case.addressees.is_empty() => Err(Refusal::NotAddressed { appliance: device.id.clone() }),

@@ -1,0 +1,170 @@
+//! The staging folder, as the child sees it: a descriptor and names made of hashes.
+//!
+//! | name | what it is |
+//! |---|---|
+//! | `<object id>` | a whole verified object |
+//! | `<object id>.partial` | one being written |
+//! | `<object id>.parts` | one byte for each of its parts, 1 once that part is verified and synced |
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+
+use casemate_protocol::bundle::appraisal::Placement;
+use casemate_protocol::bundle::part::MAX_PART;
+use casemate_protocol::digest::{Digest, Hasher};
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, OFlag, fallocate, openat, renameat};
+use nix::sys::stat::Mode;
+use nix::sys::statvfs::fstatvfs;
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use super::hashing::ALIGNMENT;
+
+/// Objects up to this length, bytes, are written plainly, left unsynced, and hashed again by whoever relies on them.
+pub(super) const SMALL: u64 = 1 << 20;
+
+/// The folder.
+#[derive(Debug)]
+pub(super) struct Staging {
+    folder: OwnedFd,
+}
+
+/// What is there of an object.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Whole,
+    Parts(BTreeSet<usize>),
+}
+
+fn partial(object: &Digest) -> String {
+    format!("{object}.partial")
+}
+
+fn parts(object: &Digest) -> String {
+    format!("{object}.parts")
+}
+
+/// Parts of an object of `length` bytes.
+fn part_count(length: u64) -> usize {
+    usize::try_from(length.div_ceil(MAX_PART)).unwrap_or(usize::MAX)
+}
+
+impl Staging {
+    /// The working folder.
+    pub(super) fn open() -> io::Result<Self> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        Ok(Self { folder: nix::fcntl::open(".", flags, Mode::empty())? })
+    }
+
+    /// Bytes free to unprivileged writers.
+    pub(super) fn free(&self) -> io::Result<u64> {
+        let figures = fstatvfs(self.folder.as_fd())?;
+        #[expect(clippy::useless_conversion, reason = "the types differ between architectures")]
+        Ok(u64::from(figures.blocks_available()).saturating_mul(u64::from(figures.fragment_size())))
+    }
+
+    fn open_file(&self, name: &str, flags: OFlag) -> io::Result<File> {
+        let flags = flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        Ok(openat(&self.folder, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        match unlinkat(&self.folder, name, UnlinkatFlags::NoRemoveDir) {
+            Err(Errno::ENOENT) | Ok(()) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What an earlier run left of `object`. A small one is hashed: it may never have reached the disk.
+    pub(super) fn find(&self, object: &Digest, length: u64) -> io::Result<Found> {
+        match self.open_file(&object.to_string(), OFlag::O_RDONLY) {
+            Ok(mut file) => {
+                if file.metadata()?.len() == length && (length > SMALL || hash(&mut file)? == *object) {
+                    return Ok(Found::Whole);
+                }
+                self.remove(&object.to_string())?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let mut flags = Vec::new();
+        let (list, data) = (self.open_file(&parts(object), OFlag::O_RDONLY), partial(object));
+        if let (Ok(list), Ok(_)) = (list, self.open_file(&data, OFlag::O_RDONLY)) {
+            list.take(part_count(length) as u64).read_to_end(&mut flags)?;
+        }
+        let verified = flags.iter().enumerate().filter(|(_, flag)| **flag == 1);
+        Ok(Found::Parts(verified.map(|(part, _)| part).collect()))
+    }
+
+    /// Writes a small object, whole.
+    pub(super) fn write_small(&self, object: &Digest, content: &[u8]) -> io::Result<()> {
+        let name = partial(object);
+        self.open_file(&name, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC)?.write_all(content)?;
+        Ok(renameat(&self.folder, name.as_str(), &self.folder, object.to_string().as_str())?)
+    }
+
+    /// Opens the file a part goes to, with room for the whole object. Direct, unless the file system cannot.
+    pub(super) fn open_part(&self, place: &Placement) -> io::Result<File> {
+        let name = partial(&place.object);
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT;
+        let file = match self.open_file(&name, flags | OFlag::O_DIRECT) {
+            Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => self.open_file(&name, flags)?,
+            other => other?,
+        };
+        let room = place.object_length.next_multiple_of(ALIGNMENT as u64);
+        if file.metadata()?.len() < room {
+            let room = i64::try_from(room).map_err(|_| io::ErrorKind::FileTooLarge)?;
+            match fallocate(&file, FallocateFlags::empty(), 0, room) {
+                Ok(()) | Err(Errno::EOPNOTSUPP) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(file)
+    }
+
+    /// The part at `place`, written through `file`, is verified: remembers that, or makes the object whole.
+    ///
+    /// # Durability
+    /// The part is synced before the note of it is, the object before it has its name.
+    pub(super) fn verified(&self, file: &File, place: &Placement) -> io::Result<()> {
+        let count = part_count(place.object_length);
+        if count > 1 {
+            file.sync_data()?;
+            let list = self.open_file(&parts(&place.object), OFlag::O_WRONLY | OFlag::O_CREAT)?;
+            list.write_all_at(&[1], place.part as u64)?;
+            list.sync_data()?;
+            match self.find(&place.object, place.object_length)? {
+                Found::Parts(done) if done.len() < count => return Ok(()),
+                _ => {}
+            }
+        }
+        file.set_len(place.object_length)?;
+        file.sync_all()?;
+        let (from, to) = (partial(&place.object), place.object.to_string());
+        renameat(&self.folder, from.as_str(), &self.folder, to.as_str())?;
+        self.remove(&parts(&place.object))
+    }
+
+    /// The part at `place` is bad. What other parts of the object are verified stays.
+    pub(super) fn rejected(&self, place: &Placement) -> io::Result<()> {
+        match self.find(&place.object, place.object_length)? {
+            Found::Parts(done) if done.is_empty() => self.remove(&partial(&place.object)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// SHA-256 of a file from where it stands to its end.
+pub(super) fn hash(file: &mut impl Read) -> io::Result<Digest> {
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.finish()),
+            count => hasher.update(&buffer[..count]),
+        }
+    }
+}
