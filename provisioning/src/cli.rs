@@ -1,0 +1,117 @@
+//! The command line. Man pages and completions are made from these definitions.
+
+use std::path::PathBuf;
+
+use casemate_protocol::tuf::time::UtcTime;
+use clap::{Parser, Subcommand};
+
+use crate::commands;
+use crate::exit::{Exit, Failure};
+use crate::output::{Output, wall_clock};
+use crate::site::{Layout, SiteError};
+
+/// Configuration for appliances that are cut off: planned, signed by two, packed, carried, receipted.
+///
+/// One flow: edit the site folder, `casemate plan`, `casemate sign`, `casemate check`, `casemate pack --stick DIR`.
+/// Data goes to stdout, talk to stderr.
+#[derive(Debug, Parser)]
+#[command(name = "casemate", version, max_term_width = 110, after_help = EXITS, after_long_help = EXITS)]
+pub(crate) struct Cli {
+    /// The site folder; `.` or `./site` unless given.
+    #[arg(long, global = true, value_name = "DIR")]
+    site: Option<PathBuf>,
+    /// Print data as JSON, errors too.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Act as if it were this time, for rehearsals and tests.
+    #[arg(long, global = true, hide = true, value_name = "TIME")]
+    now: Option<UtcTime>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXITS: &str = "\
+Exit codes: 0 done or nothing to do; 1 refused; 2 the command line or a file of the site is wrong (receipt verify: a \
+receipt does not verify); 3 the environment failed; 4 stored state is damaged. Every error names a code; see \
+docs/codes.md.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a site: keys outside it, root 1, an empty signed repository, starter files
+    Init(commands::init::Args),
+    /// Signing keys
+    #[command(subcommand)]
+    Key(commands::key::Verb),
+    /// Enrol appliances and list them
+    #[command(subcommand)]
+    Appliance(commands::appliance::Verb),
+    /// Render the site, check it, show what changes and for whom; keep it for signing
+    Plan(commands::plan::Args),
+    /// Sign the plan and publish it in the site's repository
+    Sign(commands::sign::Args),
+    /// Judge what is signed exactly as every confirmed appliance would
+    Check(commands::check::Args),
+    /// Write a bundle for a stick or a folder
+    Pack(commands::pack::Args),
+    /// Show what bundles hold
+    Inspect(commands::inspect::Args),
+    /// What appliances say they did
+    #[command(subcommand)]
+    Receipt(commands::receipt::Verb),
+    /// The root of trust
+    #[command(subcommand)]
+    Root(commands::root::Verb),
+    /// Write the man pages
+    Man(commands::man::Args),
+    /// Print a shell's completion script
+    Completions(commands::completions::Args),
+    /// Print the table of codes
+    #[command(hide = true)]
+    Codes,
+}
+
+/// What every command is given.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    site: Option<PathBuf>,
+    /// Where data and talk go.
+    pub(crate) output: Output,
+    /// The time.
+    pub(crate) now: UtcTime,
+}
+
+impl Context {
+    /// The site the command is about.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn layout(&self) -> Result<Layout, SiteError> {
+        Layout::find(self.site.as_deref())
+    }
+}
+
+impl Cli {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// Whatever the command fails with.
+    pub(crate) fn run(self) -> Result<Exit, Failure> {
+        let now = self.now.unwrap_or_else(wall_clock);
+        let context = Context { site: self.site, output: Output::new(self.json), now };
+        match self.command {
+            Command::Init(args) => commands::init::run(&context, &args),
+            Command::Key(verb) => commands::key::run(&context, &verb),
+            Command::Appliance(verb) => commands::appliance::run(&context, &verb),
+            Command::Plan(args) => commands::plan::run(&context, &args),
+            Command::Sign(args) => commands::sign::run(&context, &args),
+            Command::Check(args) => commands::check::run(&context, &args),
+            Command::Pack(args) => commands::pack::run(&context, &args),
+            Command::Inspect(args) => commands::inspect::run(&context, &args),
+            Command::Receipt(verb) => commands::receipt::run(&context, &verb),
+            Command::Root(verb) => commands::root::run(&context, &verb),
+            Command::Man(args) => commands::man::run(&context, &args),
+            Command::Completions(args) => commands::completions::run(&args),
+            Command::Codes => commands::codes::run(&context),
+        }
+    }
+}

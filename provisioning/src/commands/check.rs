@@ -1,0 +1,83 @@
+//! `casemate check`.
+
+use casemate_protocol::bundle::appraisal::Device;
+use casemate_protocol::code::Code;
+use casemate_protocol::device::id::ApplianceId;
+use casemate_protocol::tuf::role::Version;
+use serde_json::json;
+
+use crate::cli::Context;
+use crate::exit::{Exit, Failure};
+use crate::output::{Table, bytes, count};
+use crate::pack::judge::Judge;
+use crate::pack::{Contents, Selection};
+use crate::repository::{Place, State};
+use crate::site::Site;
+
+/// Options.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+/// Runs it.
+pub(crate) fn run(context: &Context, _args: &Args) -> Result<Exit, Failure> {
+    let site = Site::read(context.layout()?)?;
+    let state = State::read(Place::new(site.layout.repository()))?;
+    let contents = Contents::of(&state, &Selection::Everybody, Version::FIRST)?;
+    let bar = context.output.progress(contents.length());
+    let judged = judge(context, &site, &state, &contents, &mut |count| bar.inc(count));
+    bar.finish_and_clear();
+    judged?;
+    let mut table = Table::new(&["appliance", "verdict"]);
+    for id in &contents.addressed {
+        table.row([id.to_string(), "accepts".to_owned()]);
+    }
+    let whom = count(contents.addressed.len(), "appliance");
+    context.output.say(format!("{whom} would accept timestamp {} ({}).", contents.version, bytes(contents.length())));
+    let value = json!({
+        "timestamp": contents.version, "expires": state.timestamp.signed.expires,
+        "appliances": contents.addressed,
+    });
+    context.output.data(&value, table.to_string());
+    Ok(Exit::DONE)
+}
+
+/// Judges `contents` as everybody, then as each appliance it addresses.
+///
+/// # Errors
+/// Somebody would refuse it.
+pub(crate) fn judge(
+    context: &Context,
+    site: &Site,
+    state: &State,
+    contents: &Contents,
+    seen: &mut dyn FnMut(u64),
+) -> Result<(), Failure> {
+    let first = state.roots(Version::FIRST)?;
+    let root = first.into_iter().next().map(|(_, raw)| raw).unwrap_or_default();
+    let mut judge = Judge::new(root, context.now);
+    judge.everybody(contents, seen)?;
+    for id in &contents.addressed {
+        judge.appliance(contents, device(site, id)?)?;
+    }
+    Ok(())
+}
+
+fn device(site: &Site, id: &ApplianceId) -> Result<Device, NotEnrolled> {
+    let enrolled = site.enrolled.get(id).ok_or_else(|| NotEnrolled(id.clone()))?;
+    Ok(Device { id: id.clone(), jurisdiction: enrolled.jurisdiction, keys: enrolled.keys.fingerprint() })
+}
+
+/// A signed assignment without an enrolment.
+#[derive(Debug, thiserror::Error)]
+#[error("an assignment of {0} is signed, but the site no longer knows its keys")]
+pub(crate) struct NotEnrolled(ApplianceId);
+
+impl casemate_protocol::code::Explain for NotEnrolled {
+    fn code(&self) -> Code {
+        Code::PlanStale
+    }
+
+    fn remedy(&self) -> String {
+        "Plan and sign again, so that what is signed follows the site.".into()
+    }
+}

@@ -1,0 +1,121 @@
+//! `casemate pack`.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use casemate_protocol::code::{Code, Explain};
+use casemate_protocol::device::id::{ApplianceId, Name};
+use casemate_protocol::tuf::role::Version;
+use serde_json::json;
+
+use super::check::judge;
+use crate::cli::Context;
+use crate::exit::{Exit, Failure};
+use crate::output::{bytes, count};
+use crate::pack::archive;
+use crate::pack::{Contents, Selection};
+use crate::repository::{Place, State};
+use crate::site::Site;
+use crate::site::finding::{Finding, nearest};
+
+/// Options.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    place: Destination,
+    /// Only for this appliance; may be given several times
+    #[arg(short, long = "appliance", value_name = "ID")]
+    appliances: Vec<ApplianceId>,
+    /// Only for the confirmed appliances of this group; may be given several times
+    #[arg(short, long = "group", value_name = "GROUP")]
+    groups: Vec<Name>,
+    /// Leave out roots before this version: for appliances known to hold it
+    #[arg(long, value_name = "VERSION", default_value_t = 1)]
+    since_root: u64,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Destination {
+    /// The stick: the bundle goes to its folder `in`
+    #[arg(long, value_name = "DIR")]
+    stick: Option<PathBuf>,
+    /// A plain folder
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+impl Destination {
+    fn folder(&self) -> PathBuf {
+        match (&self.stick, &self.dir) {
+            (Some(stick), _) => stick.join("in"),
+            (None, dir) => dir.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// Runs it.
+pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
+    let site = Site::read(context.layout()?)?;
+    let state = State::read(Place::new(site.layout.repository()))?;
+    let since = since(args, &state)?;
+    let contents = Contents::of(&state, &selection(&site, args)?, since)?;
+    // Judged from root 1, whatever roots the appliances are said to hold.
+    let whole = if since == Version::FIRST {
+        contents.clone()
+    } else {
+        Contents::of(&state, &selection(&site, args)?, Version::FIRST)?
+    };
+    let bar = context.output.progress(2 * contents.length());
+    let judged = judge(context, &site, &state, &whole, &mut |count| bar.inc(count));
+    let written =
+        judged.and_then(|()| Ok(archive::write(&contents, &args.place.folder(), &mut |count| bar.inc(count))?));
+    bar.finish_and_clear();
+    let written = written?;
+    context.output.say(format!(
+        "Packed timestamp {} for {}: {}.",
+        contents.version,
+        count(contents.addressed.len(), "appliance"),
+        bytes(written.length)
+    ));
+    let value = json!({
+        "file": written.path, "sha256": written.digest, "length": written.length,
+        "timestamp": contents.version, "appliances": contents.addressed,
+    });
+    context.output.data(&value, written.path.display().to_string());
+    Ok(Exit::DONE)
+}
+
+fn selection(site: &Site, args: &Args) -> Result<Selection, Failure> {
+    if args.appliances.is_empty() && args.groups.is_empty() {
+        return Ok(Selection::Everybody);
+    }
+    let known: Vec<_> = site.groups.keys().map(Name::as_str).collect();
+    if let Some(group) = args.groups.iter().find(|group| !site.groups.contains_key(*group)) {
+        let what = format!("there is no group {group}");
+        return Err(Finding::new("--group", 0, what, nearest(group.as_str(), &known)).into());
+    }
+    let of_groups = site.confirmed().filter(|(row, _)| row.groups.iter().any(|group| args.groups.contains(group)));
+    let mut only: BTreeSet<_> = of_groups.map(|(row, _)| row.id.clone()).collect();
+    only.extend(args.appliances.iter().cloned());
+    Ok(Selection::Only(only))
+}
+
+fn since(args: &Args, state: &State) -> Result<Version, NoSuchRoot> {
+    let newest = state.root.signed.version;
+    Version::new(args.since_root).filter(|since| *since <= newest).ok_or(NoSuchRoot { asked: args.since_root, newest })
+}
+
+/// A root that does not exist.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no root {asked}, the newest is {newest}")]
+struct NoSuchRoot {
+    asked: u64,
+    newest: Version,
+}
+
+impl Explain for NoSuchRoot {
+    fn code(&self) -> Code {
+        Code::UsageInvalid
+    }
+}

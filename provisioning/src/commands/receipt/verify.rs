@@ -1,0 +1,116 @@
+//! `casemate receipt verify`.
+
+use std::path::{Path, PathBuf};
+
+use casemate_protocol::code::{Code, Explain};
+use casemate_protocol::evidence::dsse::{DsseError, Envelope};
+use casemate_protocol::evidence::receipt::{self, ReceiptError, VerifiedStatement};
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use crate::cli::Context;
+use crate::exit::{Exit, Failure};
+use crate::file;
+use crate::output::Table;
+use crate::site::Site;
+use crate::site::enrolled::{Enrolled, State};
+
+/// Longest receipt read, bytes.
+const MAX_RECEIPT: u64 = 16 * 1024 * 1024;
+
+/// Options.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The receipts
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+}
+
+/// Why a receipt proves nothing.
+#[derive(Debug, Error)]
+enum Invalid {
+    /// It cannot be read as a receipt.
+    #[error("it is no receipt")]
+    Envelope(#[from] DsseError),
+    /// No enrolled key signed it.
+    #[error("no confirmed appliance of this site holds a key that signed it")]
+    Stranger,
+    /// The signature or the statement is bad.
+    #[error("it does not verify")]
+    Receipt(#[from] ReceiptError),
+    /// One appliance speaks for another.
+    #[error("signed by {signer}, but about {about}")]
+    Other {
+        /// Whose key.
+        signer: String,
+        /// Whom it is about.
+        about: String,
+    },
+}
+
+impl Explain for Invalid {
+    fn code(&self) -> Code {
+        Code::ReceiptInvalid
+    }
+}
+
+/// Runs it.
+pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
+    let site = Site::read(context.layout()?)?;
+    let mut table = Table::new(&["file", "appliance", "no.", "code", "subject", "owners", "time"]);
+    let (mut values, mut exit, mut invalid) = (Vec::new(), Exit::DONE, false);
+    for path in &args.files {
+        let raw = file::read(path, MAX_RECEIPT)?;
+        match verify(&site, &raw) {
+            Ok(verified) => {
+                exit = exit.max(verified.receipt().code.into());
+                table.row(row(path, &verified));
+                values.push(json!({ "file": path, "valid": true, "statement": verified.statement() }));
+            }
+            Err(error) => {
+                invalid = true;
+                let failure = Failure::from(error);
+                let what = format!("{}: {}", failure.what(), failure.why().join(": "));
+                table.row([name(path), "-".into(), "-".into(), failure.code().to_string(), what.clone()]);
+                values.push(json!({ "file": path, "valid": false, "code": failure.code(), "why": what }));
+                context.output.say(format!("error: {}: {what} ({})", path.display(), failure.code()));
+                context.output.say(format!("  to do: {}", failure.remedy()));
+            }
+        }
+    }
+    context.output.data(&json!({ "receipts": Value::Array(values) }), table.to_string());
+    Ok(if invalid { Exit::RECEIPT_INVALID } else { exit })
+}
+
+fn verify(site: &Site, raw: &[u8]) -> Result<VerifiedStatement, Invalid> {
+    let envelope = Envelope::parse(raw)?;
+    let signed = |enrolled: &&Enrolled| {
+        let keyid = enrolled.keys.receipts.keyid();
+        enrolled.state == State::Confirmed && envelope.signatures.iter().any(|signature| signature.keyid == keyid)
+    };
+    let signer = site.enrolled.values().find(signed).ok_or(Invalid::Stranger)?;
+    let verified = receipt::verify(raw, &signer.keys.receipts)?;
+    let about = verified.receipt();
+    if about.appliance != signer.appliance || about.device != signer.keys.fingerprint() {
+        return Err(Invalid::Other { signer: signer.appliance.to_string(), about: about.appliance.to_string() });
+    }
+    Ok(verified)
+}
+
+fn row(path: &Path, verified: &VerifiedStatement) -> [String; 7] {
+    let receipt = verified.receipt();
+    let subject = verified.statement().subject.first().map_or("", |subject| subject.name.as_str()).to_owned();
+    let owners = receipt.owners.iter().map(|owner| {
+        let number = |generation: &Option<receipt::GenerationRef>| {
+            generation.as_ref().map_or_else(|| "-".to_owned(), |generation| generation.number.to_string())
+        };
+        format!("{} {}->{} {}", owner.id, number(&owner.before), number(&owner.after), owner.code)
+    });
+    let owners = owners.collect::<Vec<_>>().join("; ");
+    let (id, number) = (receipt.appliance.to_string(), receipt.sequence.to_string());
+    [name(path), id, number, receipt.code.to_string(), subject, owners, receipt.time.to_string()]
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

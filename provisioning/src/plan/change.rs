@@ -1,0 +1,286 @@
+//! What a plan changes, in words: file by file, and appliance by appliance.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use casemate_protocol::bundle::manifest::{FileEntry, MAX_MANIFEST, Manifest};
+use casemate_protocol::bundle::part::object_id;
+use casemate_protocol::device::assignment::{Assignment, MAX_ASSIGNMENT};
+use casemate_protocol::device::id::{ApplianceId, Name, Owner};
+use casemate_protocol::tuf::role::RoleName;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::compose::Composition;
+use super::object::{Objects, Source};
+use crate::file::{self, FileError};
+use crate::output::bytes;
+use crate::repository::{RepositoryError, State};
+
+/// Longest text shown as a diff, bytes; longer ones are only named.
+const MAX_DIFF: u64 = 256 * 1024;
+
+/// One file that differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Change {
+    /// The group.
+    pub(crate) group: Name,
+    /// The appliance, where it is about one alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) appliance: Option<ApplianceId>,
+    /// The file's path on appliances.
+    pub(crate) path: String,
+    /// `added`, `changed` or `removed`.
+    pub(crate) kind: &'static str,
+    /// What it was and is, in bytes.
+    pub(crate) length: (u64, u64),
+    /// A unified diff of short texts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) diff: Option<String>,
+}
+
+impl Change {
+    /// One line: `changed  clinics lux-001 synapse/homeserver.yaml (1.2 KiB → 1.3 KiB)`.
+    pub(crate) fn line(&self) -> String {
+        let whose = self.appliance.as_ref().map_or_else(String::new, |id| format!(" on {id}"));
+        let (before, after) = (bytes(self.length.0), bytes(self.length.1));
+        let size = match self.kind {
+            "added" => after,
+            "removed" => before,
+            _ => format!("{before} -> {after}"),
+        };
+        format!("{:8} {}: {}{whose} ({size})", self.kind, self.group, self.path)
+    }
+}
+
+/// What becomes of one appliance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Affected {
+    /// Which.
+    pub(crate) appliance: ApplianceId,
+    /// What changes for it, in words.
+    pub(crate) what: String,
+}
+
+/// Everything a plan changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Changes {
+    /// File by file.
+    pub(crate) files: Vec<Change>,
+    /// Appliance by appliance.
+    pub(crate) affected: Vec<Affected>,
+    /// Groups that go.
+    pub(crate) removed_groups: Vec<Name>,
+}
+
+/// The manifests of one state: those for everybody under `None`.
+type Manifests = BTreeMap<(Name, Option<ApplianceId>), Manifest>;
+
+/// What is published, as far as it can be compared.
+struct Published<'a> {
+    state: &'a State,
+    manifests: Manifests,
+    assignments: BTreeMap<ApplianceId, Assignment>,
+}
+
+/// Compares `composition` with what `state` publishes.
+///
+/// # Errors
+/// A published file cannot be read.
+pub(crate) fn compare(state: &State, composition: &Composition) -> Result<Changes, RepositoryError> {
+    let published = Published::read(state)?;
+    let planned: Manifests = composition
+        .groups
+        .iter()
+        .flat_map(|(group, rendered)| {
+            let base = rendered.base.iter().map(|base| ((group.clone(), None), base.clone()));
+            let own = rendered.own.iter().map(|(id, own)| ((group.clone(), Some(id.clone())), own.clone()));
+            base.chain(own).collect::<Vec<_>>()
+        })
+        .collect();
+    let mut files = Vec::new();
+    for key in published.manifests.keys().chain(planned.keys()).collect::<BTreeSet<_>>() {
+        published.compare_files(key, planned.get(key), &composition.objects, &mut files)?;
+    }
+    let affected = published.affected(composition);
+    let gone = |group: &&Name| !composition.groups.contains_key(*group);
+    let removed_groups: BTreeSet<_> =
+        published.manifests.keys().map(|(group, _)| group).filter(gone).cloned().collect();
+    Ok(Changes { files, affected, removed_groups: removed_groups.into_iter().collect() })
+}
+
+impl<'a> Published<'a> {
+    fn read(state: &'a State) -> Result<Self, RepositoryError> {
+        let mut manifests = Manifests::new();
+        for (role, document) in &state.delegated {
+            let Ok(Owner::Group(group)) = role.as_str().parse() else { continue };
+            let tree = Owner::Group(group.clone()).tree();
+            for path in document.signed.targets.keys().filter_map(|path| path.strip_prefix(&tree)) {
+                let appliance = match path.split('/').collect::<Vec<_>>().as_slice() {
+                    ["", "manifest.json"] => None,
+                    ["", "appliances", id, "manifest.json"] => id.parse().ok(),
+                    _ => continue,
+                };
+                let manifest = read_json(state, role, &format!("{tree}{path}"), MAX_MANIFEST)?;
+                manifests.insert((group.clone(), appliance), manifest);
+            }
+        }
+        let mut assignments = BTreeMap::new();
+        for path in state.targets.signed.targets.keys() {
+            let id = path.strip_prefix("appliances/").and_then(|name| name.strip_suffix(".json"));
+            if let Some(Ok(id)) = id.map(str::parse::<Name>) {
+                assignments.insert(id, read_json(state, &RoleName::targets(), path, MAX_ASSIGNMENT)?);
+            }
+        }
+        Ok(Self { state, manifests, assignments })
+    }
+
+    fn compare_files(
+        &self,
+        key: &(Name, Option<ApplianceId>),
+        planned: Option<&Manifest>,
+        objects: &Objects,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), RepositoryError> {
+        // An appliance's first own manifest is compared with the one it followed until now.
+        let before = self.manifests.get(key).or_else(|| planned.and(self.manifests.get(&(key.0.clone(), None))));
+        let by_path = |manifest: Option<&Manifest>| -> BTreeMap<_, _> {
+            let files = manifest.into_iter().flat_map(|manifest| &manifest.files);
+            files.map(|file| (file.path.as_str().to_owned(), file.clone())).collect()
+        };
+        // Where both old and new are shared, the change is told once, for the group.
+        let shared = |file: &FileEntry| !file.parts.iter().any(|part| part.target.contains("/appliances/"));
+        let told = key.1.is_some();
+        let (old, new) = (by_path(before), by_path(planned));
+        for path in old.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
+            let (old, new) = (old.get(path), new.get(path));
+            let same = old.zip(new).is_some_and(|(old, new)| object_id(&old.parts) == object_id(&new.parts));
+            let has_base = self.manifests.contains_key(&(key.0.clone(), None));
+            let both_shared = told && has_base && old.is_none_or(shared) && new.is_none_or(shared);
+            if same || both_shared {
+                continue;
+            }
+            let kind = match (old, new) {
+                (None, _) => "added",
+                (_, None) => "removed",
+                _ => "changed",
+            };
+            let length = (old.map_or(0, |file| file.length), new.map_or(0, |file| file.length));
+            let diff = self.diff(&key.0, old, new, objects)?;
+            let (group, appliance) = key.clone();
+            changes.push(Change { group, appliance, path: path.clone(), kind, length, diff });
+        }
+        Ok(())
+    }
+
+    fn diff(
+        &self,
+        group: &Name,
+        old: Option<&FileEntry>,
+        new: Option<&FileEntry>,
+        objects: &Objects,
+    ) -> Result<Option<String>, RepositoryError> {
+        let (Some(old), Some(new)) = (old, new) else { return Ok(None) };
+        if old.length > MAX_DIFF || new.length > MAX_DIFF {
+            return Ok(None);
+        }
+        let role = Owner::Group(group.clone()).role();
+        let mut before = Vec::new();
+        for part in &old.parts {
+            before.extend(read_target(self.state, &role, &part.target, MAX_DIFF)?);
+        }
+        let mut after = Vec::new();
+        for part in &new.parts {
+            after.extend(objects.get(&part.sha256).map(content).transpose()?.unwrap_or_default());
+        }
+        let (Ok(before), Ok(after)) = (String::from_utf8(before), String::from_utf8(after)) else { return Ok(None) };
+        if before.contains('\0') || after.contains('\0') {
+            return Ok(None);
+        }
+        let diff = similar::TextDiff::from_lines(&before, &after);
+        Ok(Some(diff.unified_diff().context_radius(2).to_string()))
+    }
+
+    /// Who gets something else than now.
+    fn affected(&self, composition: &Composition) -> Vec<Affected> {
+        let mut affected = Vec::new();
+        let all: BTreeSet<_> = self.assignments.keys().chain(composition.assignments.keys()).collect();
+        for id in all {
+            let what = match (self.assignments.get(id), composition.assignments.get(id)) {
+                (None, Some(new)) => format!("is addressed for the first time: {}", names(&new.groups)),
+                (Some(_), None) => "is no longer addressed and keeps what it has".into(),
+                (Some(old), Some(new)) => match self.differences(id, old, new, composition) {
+                    differences if differences.is_empty() => continue,
+                    differences => differences.join("; "),
+                },
+                (None, None) => continue,
+            };
+            affected.push(Affected { appliance: id.clone(), what });
+        }
+        affected
+    }
+
+    fn differences(
+        &self,
+        id: &ApplianceId,
+        old: &Assignment,
+        new: &Assignment,
+        composition: &Composition,
+    ) -> Vec<String> {
+        let mut differences = Vec::new();
+        for group in new.groups.iter().filter(|group| !old.groups.contains(group)) {
+            differences.push(format!("joins {group}"));
+        }
+        for group in old.groups.iter().filter(|group| !new.groups.contains(group)) {
+            differences.push(format!("leaves {group}, whose files go"));
+        }
+        for group in new.groups.iter().filter(|group| old.groups.contains(group)) {
+            let own = self.manifests.get(&(group.clone(), Some(id.clone())));
+            let before = own.or_else(|| self.manifests.get(&(group.clone(), None)));
+            if before != composition.manifest(group, id) {
+                differences.push(format!("gets a new generation of {group}"));
+            }
+        }
+        if old.device != new.device {
+            differences.push("is another device now".into());
+        }
+        if old.boundary != new.boundary {
+            differences.push("moves to another boundary".into());
+        }
+        differences
+    }
+}
+
+fn names(groups: &[Name]) -> String {
+    if groups.is_empty() { "no groups".into() } else { groups.iter().map(Name::as_str).collect::<Vec<_>>().join(", ") }
+}
+
+fn content(source: &Source) -> Result<Vec<u8>, FileError> {
+    let mut bytes = Vec::new();
+    let read = source.stream(&mut |block| {
+        bytes.extend_from_slice(block);
+        Ok(())
+    });
+    match source {
+        Source::Span { path, .. } => read.map_err(FileError::read(path))?,
+        // Nothing to fail.
+        Source::Bytes(_) => {}
+    }
+    Ok(bytes)
+}
+
+fn read_target(state: &State, role: &RoleName, path: &str, limit: u64) -> Result<Vec<u8>, RepositoryError> {
+    let absent = || RepositoryError::Unnamed { by: role.to_string(), what: path.to_owned() };
+    let target = state.target(role, path).ok_or_else(absent)?;
+    let (file, _) = state.target_file(path, target)?;
+    Ok(file::read(&file, limit)?)
+}
+
+fn read_json<T: DeserializeOwned>(
+    state: &State,
+    role: &RoleName,
+    path: &str,
+    limit: u64,
+) -> Result<T, RepositoryError> {
+    let raw = read_target(state, role, path, limit)?;
+    serde_json::from_slice(&raw).map_err(|source| RepositoryError::Shape { path: path.into(), source })
+}

@@ -1,0 +1,7 @@
+//! The only place that holds private keys.
+
+pub(crate) mod file;
+pub(crate) mod keyring;
+
+pub(crate) use file::{FileKey, KeyError};
+pub(crate) use keyring::Keyring;

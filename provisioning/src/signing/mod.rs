@@ -1,0 +1,11 @@
+//! From a plan to a published state: drafts, the signatures of persons, then snapshot and timestamp.
+//!
+//! Persons sign the targets roles, at their own machines if they like ([`request`]). The machine that holds the
+//! snapshot and timestamp keys finishes ([`publication`]): the snapshot lists the digests of the signed files, so it
+//! cannot be signed before them.
+
+pub(crate) mod publication;
+pub(crate) mod request;
+
+pub(crate) use publication::Publication;
+pub(crate) use request::{Contribution, Request, RequestError};
