@@ -21,6 +21,8 @@ mod objects;
 mod record;
 mod small_state;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use error::StoreError;
 pub use folder::{Options, Recovery, Stamp, Store};

@@ -174,15 +174,19 @@ proptest! {
         let mut disk = Disk::default();
         let _ = disk.take(offer(version), &mut std::iter::empty());
         let before = disk.journal.clone();
-        for event in [
+        let busy = step(before.clone(), &offer(version + 1)).unwrap().state;
+        let reports = |number| [
             Event::Staged { number },
             Event::Switched { number },
             Event::Failed { number, code: Code::Internal },
-            Event::Restored,
-            Event::Removed,
-        ] {
+        ];
+        for event in reports(number).into_iter().chain([Event::Restored, Event::Removed]) {
             let next = step(before.clone(), &event).unwrap();
             prop_assert_eq!((&next.state, next.effects.len()), (&before, 0));
+        }
+        for event in reports(if number == 2 { 3 } else { number }) {
+            let next = step(busy.clone(), &event).unwrap();
+            prop_assert_eq!((&next.state, next.effects.len()), (&busy, 0));
         }
     }
 }
