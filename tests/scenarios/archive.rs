@@ -87,7 +87,7 @@ fn a_member_left_out_is_missing_unless_the_appliance_holds_it() {
         } else {
             assert!(result.is_err(), "{kind}");
         }
-        if index > cut.metadata("tenant.north") + 3 {
+        if index > bundle.metadata("tenant.north") + 3 {
             assert_eq!(result.unwrap_err().code(), Code::Missing, "{kind}");
             let mut shelf = Shelf { held: vec![Digest::of(&content)], ..Shelf::default() };
             let audience = casemate_protocol::bundle::appraisal::Audience::Appliance(

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 use casemate_protocol::bundle::appraisal::{Appraisal, Audience, Disposition, Placement, Refusal};
@@ -69,7 +68,7 @@ pub fn main() -> ExitCode {
 }
 
 fn live() -> Option<()> {
-    let mut parent: UnixStream = io::stdout().as_fd().try_clone_to_owned().ok()?.into();
+    let mut parent: File = io::stdout().as_fd().try_clone_to_owned().ok()?.into();
     let input: File = io::stdin().as_fd().try_clone_to_owned().ok()?.into();
     let staging = Staging::open().ok()?;
     let hashing = Hashing::start().ok()?;
@@ -109,7 +108,7 @@ fn live() -> Option<()> {
     frame::send(&mut child.parent, Tag::Ended, &[&serde_json::to_vec(&ending).ok()?]).ok()
 }
 
-fn receive_order(parent: &mut UnixStream) -> Option<(Head, Stored)> {
+fn receive_order(parent: &mut File) -> Option<(Head, Stored)> {
     let mut head = None;
     let mut stored = Stored::default();
     loop {
@@ -131,7 +130,8 @@ fn receive_order(parent: &mut UnixStream) -> Option<(Head, Stored)> {
 }
 
 struct Child {
-    parent: UnixStream,
+    /// A socket, but used as a file: `recv` and `send` are beyond the cage.
+    parent: File,
     source: Source,
     reader: Reader,
     staging: Staging,

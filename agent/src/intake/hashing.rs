@@ -64,6 +64,8 @@ impl Hashing {
         let (digest, digests) = sync_channel(1);
         let work = move || {
             let mut hasher = Hasher::new();
+            // Running: what a thread does to start is forbidden later.
+            let _ = release.send(());
             while let Ok(job) = queue.recv() {
                 let gone = match job {
                     Job::Bytes(buffer, length) => {
@@ -80,6 +82,7 @@ impl Hashing {
             }
         };
         thread::Builder::new().name("hash".into()).stack_size(128 << 10).spawn(work)?;
+        released.recv().map_err(|_| std::io::ErrorKind::BrokenPipe)?;
         Ok(Self { jobs, released, digests, free: Vec::new(), lent: VecDeque::new() })
     }
 

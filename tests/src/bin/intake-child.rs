@@ -15,9 +15,11 @@ fn main() -> ExitCode {
 /// Tries `what`; succeeds if it could be done. `confined` closes the cage first.
 fn probe(what: &str, confined: Option<&str>) -> ExitCode {
     let (release, wait) = std::sync::mpsc::channel::<()>();
+    let (ready, started) = std::sync::mpsc::channel::<()>();
     let attempt = what.to_owned();
     // Started before the cage closes, like the hashing thread: the cage must hold it too.
     let thread = std::thread::spawn(move || {
+        let _ = ready.send(());
         let _ = wait.recv();
         match attempt.as_str() {
             "tcp" => std::net::TcpListener::bind(("127.0.0.1", 0)).is_ok(),
@@ -29,6 +31,7 @@ fn probe(what: &str, confined: Option<&str>) -> ExitCode {
             _ => false,
         }
     });
+    let _ = started.recv();
     if confined.is_some() {
         casemate_agent::intake::confine().expect("the cage closes");
     }
