@@ -4,13 +4,14 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use casemate_agent::{cli, runtime, store};
+use casemate_agent::{cli, intake, runtime, store};
 
 /// The hidden commands come before any other argument is parsed: a child starts often and lives shortly.
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next().as_deref().and_then(OsStr::to_str) {
         Some(runtime::PROBE_ARGUMENT) => probe(arguments.next().as_deref()),
+        Some(intake::CHILD_ARGUMENT) => intake::child::main(),
         _ => cli::main(),
     }
 }

@@ -146,7 +146,11 @@ fn a_bundle_cut_inside_a_part_resumes_after_the_parts_that_were_whole() {
     assert!(remains(&error).snapshot.is_some());
     let first = RefCell::new(None);
     let input = bench.input(&bytes);
-    bench.import_input(&input, &mut |step| drop(first.borrow_mut().get_or_insert(step))).unwrap();
+    bench
+        .import_input(&input, &mut |step| {
+            first.borrow_mut().get_or_insert(step);
+        })
+        .unwrap();
     assert_eq!(first.borrow().unwrap().total, (LARGE - (64 << 20)) as u64);
 }
 
