@@ -1,0 +1,19 @@
+//! The tool as its users run it: commands on a real folder, one scenario a test.
+//!
+//! - `scene`: a folder, the program, appliances that ask to join
+//! - `journey`: from `init` to a verified receipt
+//! - `plan`: rendering, staleness, what signers are shown
+//! - `ceremony`: two persons, thresholds, requests and signatures
+//! - `writers`: concurrent and interrupted writers
+//! - `bundles`: what is packed, for whom, and what `inspect` says
+//! - `words`: help, man pages, completions, errors
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what the tests share fails as tests fail")]
+
+mod bundles;
+mod ceremony;
+mod journey;
+mod plan;
+mod scene;
+mod words;
+mod writers;

@@ -1,0 +1,190 @@
+//! Rendering, staleness, what signers are shown.
+
+use std::fs;
+
+use crate::scene::Scene;
+
+const BUNDLE: &str = "site/groups/clinics/bundle.toml";
+const VALUES: &str = "site/groups/clinics/values/clinics.toml";
+const OWN: &str = "site/groups/clinics/values/lux-001.toml";
+const MOTD: &str = "site/groups/clinics/files/motd.in";
+
+#[test]
+fn every_mistake_of_the_site_is_shown_at_once_with_file_and_line() {
+    let scene = Scene::demo();
+    scene.edit(MOTD, "organisation", "organization");
+    scene.edit(VALUES, "organisation = ", "unused = 1\norganisation = ");
+    scene.edit(BUNDLE, "from   = \"files/motd.in\"", "from   = \"files/motd.inn\"");
+    scene
+        .run(&["plan"])
+        .refused("site-invalid")
+        .says("groups/clinics/bundle.toml:6: groups/clinics/files/motd.inn does not exist; did you mean \"motd.in\"?");
+    scene.edit(BUNDLE, "motd.inn", "motd.in");
+    scene
+        .run(&["plan"])
+        .refused("site-invalid")
+        .says("groups/clinics/files/motd.in:1: {{ organization }} has no value; did you mean {{ organisation }}?")
+        .says("groups/clinics/values/clinics.toml:2: unused is used by no rendered file of the group")
+        .says("groups/clinics/values/clinics.toml:3: organisation is used by no rendered file");
+    assert!(!scene.path("site/.plan").exists(), "nothing is kept of a site that is wrong");
+}
+
+#[test]
+fn a_value_only_some_appliances_have_is_named_with_those_that_lack_it() {
+    let scene = Scene::demo();
+    scene.appliance("lux-001", 1, "clinics");
+    scene.appliance("lux-002", 2, "clinics");
+    scene.edit(MOTD, ".", " at {{ address }}.");
+    scene.write(OWN, "address = \"10.0.0.1\"\n");
+    scene.run(&["plan"]).refused("site-invalid").says("motd.in:1: {{ address }} has no value for lux-002");
+    scene.write(OWN, "address = \"10.0.0.1\"\nadress = \"10.0.0.1\"\n");
+    scene
+        .run(&["plan"])
+        .refused("site-invalid")
+        .says("values/lux-001.toml:2: adress is used by no rendered file of the group; did you mean address?");
+}
+
+#[test]
+fn values_for_somebody_who_is_not_there_are_refused() {
+    let scene = Scene::demo();
+    scene.appliance("lux-001", 1, "clinics");
+    scene.write("site/groups/clinics/values/lux-01.toml", "organisation = \"x\"\n");
+    scene
+        .run(&["plan"])
+        .refused("site-invalid")
+        .says("values/lux-01.toml: lux-01 is neither this group nor an appliance in it; did you mean \"lux-001\"?");
+}
+
+#[test]
+fn a_source_that_leaves_the_group_by_a_symbolic_link_is_refused() {
+    let scene = Scene::demo();
+    fs::remove_file(scene.path(MOTD)).unwrap();
+    std::os::unix::fs::symlink("/etc/hostname", scene.path(MOTD)).unwrap();
+    scene
+        .run(&["plan"])
+        .refused("site-invalid")
+        .says("bundle.toml:6: groups/clinics/files/motd.in goes through a symbolic link");
+}
+
+#[test]
+fn signers_see_the_summary_the_files_the_diff_and_who_is_affected() {
+    let scene = Scene::demo();
+    scene.appliance("lux-001", 1, "clinics");
+    scene.appliance("lux-002", 2, "clinics");
+    scene.publish();
+    scene.edit(VALUES, "the clinics", "the hospitals");
+    scene.edit(BUNDLE, "First bundle: a message of the day", "April");
+    scene
+        .ok(&["plan"])
+        .says("clinics: April")
+        .says("changed  clinics: motd (39 B -> 41 B)")
+        .says("Affected: 2 appliances")
+        .says("lux-002 gets a new generation of clinics")
+        .says("-This appliance belongs to the clinics.")
+        .says("+This appliance belongs to the hospitals.")
+        .says("To be signed: group.clinics 2");
+}
+
+#[test]
+fn only_the_appliance_whose_values_change_the_bytes_gets_a_manifest_of_its_own() {
+    let scene = Scene::demo();
+    scene.appliance("lux-001", 1, "clinics");
+    scene.appliance("lux-002", 2, "clinics");
+    scene.publish();
+    scene.write(OWN, "organisation = \"the first clinic\"\n");
+    let plan = scene.ok(&["--json", "plan"]).json();
+    assert_eq!(plan["affected"].as_array().unwrap().len(), 1);
+    assert_eq!(plan["affected"][0]["appliance"], "lux-001");
+    assert_eq!(plan["files"][0]["appliance"], "lux-001");
+    assert_eq!(plan["files"].as_array().unwrap().len(), 1);
+    scene.ok(&["sign"]);
+    scene.ok(&["check"]).says("2 appliances");
+    let below = scene.list("site/repository/targets/groups/clinics/appliances");
+    assert_eq!(below, ["lux-001"]);
+    // The same bytes are no difference.
+    scene.write(OWN, "organisation = \"the clinics\"\n");
+    scene.publish();
+    let signed = scene.read("site/repository/metadata/4.snapshot.json");
+    assert!(signed.contains("\"group.clinics.json\""));
+    assert!(!scene.read("site/repository/metadata/3.group.clinics.json").contains("appliances/lux-001"));
+}
+
+#[test]
+fn a_plan_is_stale_as_soon_as_site_or_repository_changed() {
+    let scene = Scene::demo();
+    scene.run(&["sign"]).refused("plan-missing");
+    for (file, from, to) in [
+        (MOTD, "appliance", "machine"),
+        (VALUES, "clinics", "wards"),
+        ("site/site.toml", "90", "91"),
+        (BUNDLE, "First", "Next"),
+    ] {
+        scene.ok(&["plan"]);
+        scene.edit(file, from, to);
+        let name = file.strip_prefix("site/").unwrap();
+        scene.run(&["sign"]).refused("plan-stale").says(&format!("{name} changed since"));
+    }
+    scene.ok(&["plan"]);
+    scene.write("site/groups/clinics/files/new", "x");
+    scene.run(&["sign"]).refused("plan-stale").says("groups/clinics/files/new was added since");
+    scene.ok(&["plan"]).says("warning: groups/clinics/files/new is listed in no [[file]]");
+    fs::remove_file(scene.path("site/groups/clinics/files/new")).unwrap();
+    scene.run(&["sign"]).refused("plan-stale").says("was removed since");
+    scene.ok(&["plan"]);
+    // Somebody else signs in between: the plan was made from another state.
+    let kept = scene.path("kept");
+    fs::rename(scene.path("site/.plan"), &kept).unwrap();
+    scene.publish();
+    fs::rename(&kept, scene.path("site/.plan")).unwrap();
+    scene.run(&["sign"]).refused("plan-stale").says("something else was signed since");
+    assert_eq!(
+        scene.list("site/repository/metadata").iter().filter(|name| name.ends_with("timestamp.json")).count(),
+        3
+    );
+}
+
+#[test]
+fn a_plan_whose_bytes_were_changed_is_not_signed() {
+    let scene = Scene::demo();
+    scene.ok(&["plan"]);
+    let objects = scene.list("site/.plan/objects");
+    scene.write(&format!("site/.plan/objects/{}", objects[0]), "something else");
+    scene.run(&["sign"]).refused("state-damaged").says("is not what the plan says");
+    assert!(!scene.path("site/repository/metadata/2.timestamp.json").exists());
+}
+
+#[test]
+fn only_roles_that_changed_get_a_new_version() {
+    let scene = Scene::demo();
+    scene.write("site/groups/labs/bundle.toml", "format = 1\nsummary = \"labs\"\n");
+    scene.publish();
+    scene.edit(BUNDLE, "First", "Second");
+    scene.publish();
+    let names = scene.list("site/repository/metadata");
+    let versions = |role: &str| names.iter().filter(|name| name.split_once('.').unwrap().1 == role).count();
+    assert_eq!(versions("group.labs.json"), 1);
+    assert_eq!(versions("group.clinics.json"), 2);
+    assert_eq!(versions("targets.json"), 2);
+    assert_eq!(versions("snapshot.json"), 3);
+    scene.ok(&["plan"]).says("Nothing differs from the last signed state; it expires 2026-05-30T12:00:00Z");
+    scene.run(&["sign"]).refused("plan-missing");
+    scene.ok(&["plan", "--renew"]).says("To be signed: targets 3, group.clinics 3, group.labs 2");
+    scene.ok(&["sign"]);
+}
+
+#[test]
+fn what_today_s_agents_refuse_is_said_before_anybody_signs() {
+    let scene = Scene::demo();
+    scene.appliance("lux-001", 1, "clinics");
+    scene.write(BUNDLE, &format!("{}\n[apply]\nwindow = \"Sun 02:00-05:00\"\n", scene.read(BUNDLE)));
+    scene.ok(&["plan"]).says("warning: clinics asks for [apply] or [consumer]");
+    scene.ok(&["sign"]);
+    scene.run(&["check"]).refused("unsupported-manifest").says("lux-001 would refuse the part of group.clinics");
+}
+
+#[test]
+fn a_site_never_moves_to_another_jurisdiction() {
+    let scene = Scene::demo();
+    scene.edit("site/site.toml", "\"LU\"", "\"BE\"");
+    scene.run(&["plan"]).refused("site-invalid").says("site.toml:3: jurisdiction is BE, the root binds LU");
+}
