@@ -13,6 +13,7 @@ pub mod identity;
 pub mod intake;
 pub mod local_api;
 pub mod outbox;
+pub mod program;
 pub mod runtime;
 pub mod store;
 pub mod telemetry;

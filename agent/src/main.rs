@@ -1,23 +1,7 @@
 //! `casemate-agent`.
 
-use std::ffi::OsStr;
-use std::path::Path;
-use std::process::ExitCode;
+use casemate_agent::clock::WallClock;
 
-use casemate_agent::{cli, intake, runtime, store};
-
-/// The hidden commands come before any other argument is parsed: a child starts often and lives shortly.
-fn main() -> ExitCode {
-    let mut arguments = std::env::args_os().skip(1);
-    match arguments.next().as_deref().and_then(OsStr::to_str) {
-        Some(runtime::PROBE_ARGUMENT) => probe(arguments.next().as_deref()),
-        Some(intake::CHILD_ARGUMENT) => intake::child::main(),
-        _ => cli::main(),
-    }
-}
-
-/// Reads the store's second copy where a rotten one may take the process down with it.
-fn probe(folder: Option<&OsStr>) -> ExitCode {
-    let read = folder.map(|folder| store::probe(Path::new(folder), &mut std::io::stdout().lock()));
-    if matches!(read, Some(Ok(()))) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+fn main() -> std::process::ExitCode {
+    casemate_agent::program::main(WallClock::system())
 }

@@ -9,5 +9,12 @@
 
 mod addressing; // whom a bundle is for, and when
 mod archive; // archives that are not as packed
+mod clock; // 1970, 2038, ten years ahead and back
+mod daemon; // the real program: socket, signals, users, kill -9
+mod enrolment; // request, grant, words
+mod first_bundle; // enrolment to receipt, and every ordinary refusal
 mod intake; // the caged child over real files
-mod judge;
+mod judge; // one bundle through the judge, shared by the others
+
+/// The agent's executable.
+const AGENT: &str = env!("CARGO_BIN_EXE_agent-under-test");

@@ -1,4 +1,5 @@
 //! What the scenario tests are made of.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "this crate is only ever part of a test")]
 
+pub mod appliance;
 pub mod repository;

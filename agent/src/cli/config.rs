@@ -1,13 +1,10 @@
 //! `config check`.
 
-use std::path::Path;
-
 use casemate_protocol::code::Code;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::connection::print_json;
-use crate::config::Config;
+use super::connection::{Setup, print_json};
 use crate::exit::Failure;
 
 #[derive(Debug, Subcommand)]
@@ -24,9 +21,9 @@ pub(super) struct Check {
 }
 
 impl ConfigVerb {
-    pub(super) fn run(self, config: &Path) -> Result<Code, Failure> {
+    pub(super) fn run(self, setup: &Setup) -> Result<Code, Failure> {
         let Self::Check(check) = self;
-        let meant = Config::load(config)?;
+        let meant = setup.load()?;
         if check.json {
             print_json(&json!({
                 "state": meant.state, "socket": meant.socket, "stick": meant.stick, "reserve": meant.reserve,

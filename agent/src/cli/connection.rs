@@ -1,6 +1,6 @@
 //! How a command reaches the state: through the daemon's socket, or by hosting the loop itself.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use casemate_protocol::code::{Code, Explain};
 use serde::Serialize;
@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::config::Config;
+use crate::clock::WallClock;
+use crate::config::{Config, ConfigError};
 use crate::exit::Failure;
 use crate::local_api::call::{Answer, Call};
 use crate::local_api::client::Client;
@@ -67,6 +68,20 @@ impl Explain for CommandError {
     }
 }
 
+/// What every command starts from.
+#[derive(Debug)]
+pub(super) struct Setup {
+    pub(super) file: PathBuf,
+    pub(super) clock: WallClock,
+}
+
+impl Setup {
+    /// The configuration.
+    pub(super) fn load(&self) -> Result<Config, ConfigError> {
+        Config::load(&self.file, self.clock.clone())
+    }
+}
+
 /// Runs `work` on a small event loop.
 pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::Start)?;
@@ -77,8 +92,8 @@ pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
 }
 
 /// Asks the daemon, or, where none runs, a loop hosted here until it has answered.
-pub(super) fn ask(config: &Path, call: Call) -> Answer {
-    let config = Config::load(config)?;
+pub(super) fn ask(setup: &Setup, call: Call) -> Answer {
+    let config = setup.load()?;
     block_on(async move {
         if let Some(client) = Client::connect(&config.socket).await {
             return client.call(&call).await;
@@ -93,8 +108,8 @@ pub(super) fn ask(config: &Path, call: Call) -> Answer {
 }
 
 /// As [`ask`], with the answer read.
-pub(super) fn ask_for<T: DeserializeOwned>(config: &Path, call: Call) -> Result<T, Failure> {
-    read(ask(config, call)?)
+pub(super) fn ask_for<T: DeserializeOwned>(setup: &Setup, call: Call) -> Result<T, Failure> {
+    read(ask(setup, call)?)
 }
 
 /// Reads an answer.

@@ -7,7 +7,7 @@ use casemate_protocol::canonical;
 use casemate_protocol::code::Code;
 use clap::{Args, Subcommand};
 
-use super::connection::{CommandError, ask, ask_for};
+use super::connection::{CommandError, Setup, ask, ask_for};
 use crate::exit::Failure;
 use crate::local_api::answer::{ConfirmedEnrolment, PendingEnrolment};
 use crate::local_api::call::Call;
@@ -37,17 +37,17 @@ pub(super) struct Accept {
 }
 
 impl Enrol {
-    pub(super) fn run(self, config: &Path) -> Result<Code, Failure> {
+    pub(super) fn run(self, setup: &Setup) -> Result<Code, Failure> {
         match self {
-            Self::Request(request) => request.run(config),
-            Self::Accept(accept) => accept.run(config),
+            Self::Request(request) => request.run(setup),
+            Self::Accept(accept) => accept.run(setup),
         }
     }
 }
 
 impl Request {
-    fn run(self, config: &Path) -> Result<Code, Failure> {
-        let mut text = canonical::encode(&ask(config, Call::EnrolRequest)?);
+    fn run(self, setup: &Setup) -> Result<Code, Failure> {
+        let mut text = canonical::encode(&ask(setup, Call::EnrolRequest)?);
         text.push(b'\n');
         std::fs::write(&self.output, text)
             .map_err(|source| CommandError::Write { path: self.output.clone(), source })?;
@@ -58,9 +58,9 @@ impl Request {
 }
 
 impl Accept {
-    fn run(self, config: &Path) -> Result<Code, Failure> {
+    fn run(self, setup: &Setup) -> Result<Code, Failure> {
         let grant = read_capped(&self.grant)?;
-        let pending: PendingEnrolment = ask_for(config, Call::EnrolGrant { grant })?;
+        let pending: PendingEnrolment = ask_for(setup, Call::EnrolGrant { grant })?;
         eprintln!("This appliance is to be {} in {}.", pending.appliance, pending.jurisdiction);
         if pending.demo {
             eprintln!("Its root says `demo`: one person may do everything.");
@@ -74,7 +74,7 @@ impl Accept {
             Some(words) => words,
             None => confirmed_on_terminal(&pending.words)?,
         };
-        let enrolled: ConfirmedEnrolment = ask_for(config, Call::EnrolWords { words })?;
+        let enrolled: ConfirmedEnrolment = ask_for(setup, Call::EnrolWords { words })?;
         eprintln!("The words are the same: enrolled as {} in {}.", enrolled.appliance, enrolled.jurisdiction);
         eprintln!("Next: confirm at the control plane, `casemate appliance confirm {} --words …`.", enrolled.appliance);
         Ok(Code::Applied)

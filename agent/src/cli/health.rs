@@ -1,13 +1,11 @@
 //! `health`.
 
-use std::path::Path;
-
 use casemate_protocol::code::Code;
 use casemate_protocol::evidence::health::{HealthReport, HealthState};
 use casemate_protocol::evidence::receipt::ClockQuality;
 use clap::Args;
 
-use super::connection::{ask_for, print_json};
+use super::connection::{Setup, ask_for, print_json};
 use crate::exit::Failure;
 use crate::local_api::call::Call;
 
@@ -19,8 +17,8 @@ pub(super) struct Health {
 }
 
 impl Health {
-    pub(super) fn run(self, config: &Path) -> Result<Code, Failure> {
-        let report: HealthReport = ask_for(config, Call::Health)?;
+    pub(super) fn run(self, setup: &Setup) -> Result<Code, Failure> {
+        let report: HealthReport = ask_for(setup, Call::Health)?;
         if self.json {
             print_json(&report)?;
         } else {

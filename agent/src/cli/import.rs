@@ -1,14 +1,14 @@
 //! `import`.
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use casemate_protocol::code::{Class, Code};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::connection::{CommandError, ask_for, print_json};
+use super::connection::{CommandError, Setup, ask_for, print_json};
 use crate::exit::Failure;
 use crate::local_api::answer::{BundleReport, ImportReport};
 use crate::local_api::call::Call;
@@ -23,11 +23,11 @@ pub(super) struct Import {
 }
 
 impl Import {
-    pub(super) fn run(self, config: &Path) -> Result<Code, Failure> {
+    pub(super) fn run(self, setup: &Setup) -> Result<Code, Failure> {
         let absolute = self.path.canonicalize();
         let path = absolute.map_err(|source| CommandError::Read { path: self.path.clone(), source })?;
         let bar = progress();
-        let report: Result<ImportReport, Failure> = ask_for(config, Call::Import { path });
+        let report: Result<ImportReport, Failure> = ask_for(setup, Call::Import { path });
         bar.finish_and_clear();
         let report = report?;
         if self.json {

@@ -17,6 +17,8 @@ use std::process::ExitCode;
 use casemate_protocol::code::Code;
 use clap::{Parser, Subcommand};
 
+use self::connection::Setup;
+use crate::clock::WallClock;
 use crate::config::file::DEFAULT_PATH;
 use crate::exit::{self, Failure};
 use crate::telemetry;
@@ -63,9 +65,9 @@ enum Verb {
     Completions(completions::Completions),
 }
 
-/// The program.
+/// The program, with the time from `clock`.
 #[must_use]
-pub fn main() -> ExitCode {
+pub fn main(clock: WallClock) -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -81,19 +83,20 @@ pub fn main() -> ExitCode {
         (0, true) | (1, _) => tracing::Level::INFO,
         _ => tracing::Level::TRACE,
     });
-    exit::report(&cli.run())
+    exit::report(&cli.run(clock))
 }
 
 impl Cli {
-    fn run(self) -> Result<Code, Failure> {
+    fn run(self, clock: WallClock) -> Result<Code, Failure> {
+        let setup = Setup { file: self.config, clock };
         match self.verb {
-            Verb::Enrol(verb) => verb.run(&self.config),
-            Verb::Import(verb) => verb.run(&self.config),
-            Verb::Status(verb) => verb.run(&self.config),
-            Verb::Health(verb) => verb.run(&self.config),
-            Verb::Receipts(verb) => verb.run(&self.config),
-            Verb::Run(verb) => verb.run(&self.config),
-            Verb::Config(verb) => verb.run(&self.config),
+            Verb::Enrol(verb) => verb.run(&setup),
+            Verb::Import(verb) => verb.run(&setup),
+            Verb::Status(verb) => verb.run(&setup),
+            Verb::Health(verb) => verb.run(&setup),
+            Verb::Receipts(verb) => verb.run(&setup),
+            Verb::Run(verb) => verb.run(&setup),
+            Verb::Config(verb) => verb.run(&setup),
             Verb::Man(verb) => verb.run(),
             Verb::Completions(verb) => verb.run(),
         }

@@ -1,13 +1,13 @@
 //! `receipts list` and `receipts export`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use casemate_protocol::canonical;
 use casemate_protocol::code::Code;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::connection::{ask, ask_for, print_json};
+use super::connection::{Setup, ask, ask_for, print_json};
 use crate::exit::Failure;
 use crate::local_api::answer::ReceiptList;
 use crate::local_api::call::Call;
@@ -39,17 +39,17 @@ pub(super) struct Export {
 }
 
 impl Receipts {
-    pub(super) fn run(self, config: &Path) -> Result<Code, Failure> {
+    pub(super) fn run(self, setup: &Setup) -> Result<Code, Failure> {
         match self {
-            Self::List(list) => list.run(config),
-            Self::Export(export) => export.run(config),
+            Self::List(list) => list.run(setup),
+            Self::Export(export) => export.run(setup),
         }
     }
 }
 
 impl List {
-    fn run(self, config: &Path) -> Result<Code, Failure> {
-        let list: ReceiptList = ask_for(config, Call::Receipts)?;
+    fn run(self, setup: &Setup) -> Result<Code, Failure> {
+        let list: ReceiptList = ask_for(setup, Call::Receipts)?;
         if self.json {
             print_json(&list)?;
             return Ok(Code::Applied);
@@ -65,18 +65,18 @@ impl List {
 }
 
 impl Export {
-    fn run(self, config: &Path) -> Result<Code, Failure> {
-        let list: ReceiptList = ask_for(config, Call::Receipts)?;
+    fn run(self, setup: &Setup) -> Result<Code, Failure> {
+        let list: ReceiptList = ask_for(setup, Call::Receipts)?;
         let mut releases = Vec::new();
         for entry in &list.receipts {
-            let mut envelope = canonical::encode(&ask(config, Call::Receipt { sequence: entry.sequence })?);
+            let mut envelope = canonical::encode(&ask(setup, Call::Receipt { sequence: entry.sequence })?);
             envelope.push(b'\n');
             releases.push(Release { sequence: entry.sequence, envelope });
         }
         let written =
             if releases.is_empty() { Vec::new() } else { outbox::release(&self.output, &list.outbox, &releases)? };
         for entry in list.receipts.iter().filter(|entry| !entry.taken) {
-            ask(config, Call::ReceiptTaken { sequence: entry.sequence })?;
+            ask(setup, Call::ReceiptTaken { sequence: entry.sequence })?;
         }
         if self.json {
             print_json(&json!({ "written": written }))?;

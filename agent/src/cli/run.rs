@@ -1,12 +1,9 @@
 //! `run`.
 
-use std::path::Path;
-
 use casemate_protocol::code::Code;
 use clap::Args;
 
-use super::connection::block_on;
-use crate::config::Config;
+use super::connection::{Setup, block_on};
 use crate::exit::Failure;
 use crate::runtime;
 
@@ -14,8 +11,8 @@ use crate::runtime;
 pub(super) struct Run {}
 
 impl Run {
-    pub(super) fn run(self, config: &Path) -> Result<Code, Failure> {
-        let config = Config::load(config)?;
+    pub(super) fn run(self, setup: &Setup) -> Result<Code, Failure> {
+        let config = setup.load()?;
         let socket = config.socket.clone();
         block_on(runtime::daemon(config, move || tracing::info!(socket = %socket.display(), "ready")))?;
         Ok(Code::Applied)

@@ -1,11 +1,9 @@
 //! `status`.
 
-use std::path::Path;
-
 use casemate_protocol::code::Code;
 use clap::Args;
 
-use super::connection::{ask_for, print_json};
+use super::connection::{Setup, ask_for, print_json};
 use crate::exit::Failure;
 use crate::local_api::answer::{EnrolmentState, StatusReport};
 use crate::local_api::call::Call;
@@ -18,8 +16,8 @@ pub(super) struct Status {
 }
 
 impl Status {
-    pub(super) fn run(self, config: &Path) -> Result<Code, Failure> {
-        let report: StatusReport = ask_for(config, Call::Status)?;
+    pub(super) fn run(self, setup: &Setup) -> Result<Code, Failure> {
+        let report: StatusReport = ask_for(setup, Call::Status)?;
         if self.json {
             print_json(&report)?;
         } else {

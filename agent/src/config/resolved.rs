@@ -25,21 +25,22 @@ pub struct Config {
     pub reserve: u64,
     /// The program that is started again as the sandboxed reader; this one, unless a test hosts the library.
     pub program: PathBuf,
-    /// Where the time comes from. Not configurable: only a test that hosts the library replaces it.
+    /// Where the time comes from.
     pub clock: WallClock,
 }
 
 impl Config {
-    /// Reads the file at `path`; absent keys take their defaults. The default file may be absent altogether.
+    /// Reads the file at `path`; absent keys take their defaults. The default file may be absent altogether. `clock`
+    /// is not configurable: whoever starts the program hands it in.
     ///
     /// # Errors
     /// Unreadable file, unknown key, value of another type or form.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+    pub fn load(path: &Path, clock: WallClock) -> Result<Self, ConfigError> {
         let (file, text) = file::read(path)?;
-        Self::resolve(path, file, &text)
+        Self::resolve(path, file, &text, clock)
     }
 
-    fn resolve(path: &Path, file: file::File, text: &str) -> Result<Self, ConfigError> {
+    fn resolve(path: &Path, file: file::File, text: &str, clock: WallClock) -> Result<Self, ConfigError> {
         let absolute = |key: &'static str, value: PathBuf| {
             if value.is_absolute() {
                 Ok(value)
@@ -62,7 +63,7 @@ impl Config {
             stick: file.stick.map(|stick| absolute("stick", stick)).transpose()?,
             reserve,
             program: "/proc/self/exe".into(),
-            clock: WallClock::system(),
+            clock,
         })
     }
 }
@@ -90,7 +91,7 @@ mod tests {
 
     fn resolve(text: &str) -> Result<Config, ConfigError> {
         let path = Path::new("agent.toml");
-        Config::resolve(path, file::parse(path, text)?, text)
+        Config::resolve(path, file::parse(path, text)?, text, WallClock::system())
     }
 
     #[test]
@@ -131,6 +132,6 @@ mod tests {
 
     #[test]
     fn only_the_default_file_may_be_absent() {
-        assert!(Config::load(Path::new("/nonexistent/agent.toml")).is_err());
+        assert!(Config::load(Path::new("/nonexistent/agent.toml"), WallClock::system()).is_err());
     }
 }

@@ -11,7 +11,6 @@ use casemate_protocol::tuf::time::{Clock, UtcTime};
 
 use super::error::RuntimeError;
 use crate::apply::Trees;
-use crate::clock;
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::identity::Identity;
@@ -82,7 +81,7 @@ impl Keeper {
 
     /// The time as TUF judges it.
     pub(super) fn clock(&self) -> Clock {
-        Clock { wall: self.config.clock.now(), build: clock::built(), offline_span_days: clock::OFFLINE_SPAN_DAYS }
+        self.config.clock.read()
     }
 
     /// The newest signed time accepted.

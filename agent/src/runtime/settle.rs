@@ -32,8 +32,10 @@ impl Keeper {
         let objects = self.store.objects();
         let enrolled = self.confirmed()?;
         let root = state.trust.roles.get(&RoleName::root()).copied().unwrap_or(enrolled.root);
-        let others = state.trust.roles.iter().filter(|(role, _)| **role != RoleName::root());
-        let cached = others.filter_map(|(role, digest)| Some((role.clone(), objects.read(digest).ok()?))).collect();
+        // Owners' roles come with every bundle that addresses them; only the top-level ones save a question.
+        let kept = [RoleName::timestamp(), RoleName::snapshot(), RoleName::targets()];
+        let kept = state.trust.roles.iter().filter(|(role, _)| kept.contains(role));
+        let cached = kept.filter_map(|(role, digest)| Some((role.clone(), objects.read(digest).ok()?))).collect();
         Ok(Stored { root: objects.read(&root)?, floors: state.floors.floors.clone(), cached })
     }
 
@@ -146,10 +148,21 @@ impl Keeper {
     fn adopt(&self, verdict: &Verdict) -> Result<(), Failure> {
         let (objects, staging) = (self.store.objects(), self.store.staging());
         let manifests = verdict.addressee.owners.iter().filter_map(|owner| owner.outcome.as_ref().ok());
-        let wanted: BTreeSet<Digest> =
-            manifests.flat_map(|manifest| manifest.objects.iter().map(|wanted| wanted.object)).collect();
-        let missing = wanted.into_iter().filter(|id| !objects.has(id));
-        let staged: Vec<_> = missing.map(|id| (id, staging.join(id.to_string()))).collect();
+        let wanted: BTreeMap<Digest, u64> = manifests
+            .flat_map(|manifest| manifest.objects.iter().map(|wanted| (wanted.object, wanted.length)))
+            .collect();
+        let mut staged = Vec::new();
+        for (id, length) in wanted {
+            if objects.has(&id) {
+                continue;
+            }
+            if length == 0 {
+                // An empty file has no parts, so no bundle carries it.
+                objects.put(&[b""])?;
+            } else {
+                staged.push((id, staging.join(id.to_string())));
+            }
+        }
         Ok(objects.adopt(&staged)?)
     }
 

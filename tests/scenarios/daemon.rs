@@ -1,0 +1,266 @@
+//! The real program: as a daemon and as commands.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Output, Stdio};
+
+use casemate_agent::local_api::answer::ImportReport;
+use casemate_protocol::code::Code;
+use casemate_tests::appliance::{Appliance, files_below};
+use casemate_tests::repository::Site;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::first_bundle::enrolled;
+
+/// A running daemon, killed when dropped.
+struct Daemon(Child);
+
+impl Daemon {
+    /// Starts it and waits until it says that it takes calls.
+    fn start(appliance: &Appliance) -> Self {
+        let mut child = appliance.command(&["run"]).stderr(Stdio::piped()).spawn().unwrap();
+        let mut talk = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("ready") {
+            line.clear();
+            assert_ne!(talk.read_line(&mut line).unwrap(), 0, "the daemon ended before it was ready");
+        }
+        // Somebody has to read what it says, or it stops at a full pipe.
+        std::thread::spawn(move || std::io::copy(&mut talk, &mut std::io::sink()));
+        Self(child)
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.0.id().cast_signed()), signal).unwrap();
+    }
+
+    fn stop(mut self, signal: Signal) -> std::process::ExitStatus {
+        self.signal(signal);
+        self.0.wait().unwrap()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ended = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+fn run(appliance: &Appliance, arguments: &[&str]) -> Output {
+    appliance.command(arguments).output().unwrap()
+}
+
+fn failed(output: &Output, exit: i32, code: Code) {
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(exit), "{text}");
+    assert!(text.contains(&format!("({code})")) && text.contains("to do: "), "{text}");
+}
+
+fn report(output: &Output) -> ImportReport {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+/// An enrolled appliance with its first bundle on the stick, its folder open to other users of the machine.
+fn carrying() -> (Appliance, Site) {
+    let (appliance, site) = enrolled();
+    std::fs::set_permissions(appliance.path(""), std::fs::Permissions::from_mode(0o755)).unwrap();
+    // Beside the stick the daemon watches: what is imported when is said by the test alone.
+    std::fs::write(appliance.path("first.casemate"), site.issue().bundle().bytes()).unwrap();
+    (appliance, site)
+}
+
+fn import(appliance: &Appliance) -> Output {
+    run(appliance, &["import", "--json", appliance.path("first.casemate").to_str().unwrap()])
+}
+
+#[test]
+fn an_import_through_the_daemon_equals_one_without() {
+    let (alone, _) = carrying();
+    let (served, _) = carrying();
+    let daemon = Daemon::start(&served);
+    let (mut left, mut right) = (report(&import(&alone)), report(&import(&served)));
+    let file = std::path::PathBuf::new();
+    (left.bundles[0].file, right.bundles[0].file) = (file.clone(), file);
+    assert_eq!((&left, left.code), (&right, Code::Applied));
+    assert!(daemon.stop(Signal::SIGTERM).success());
+    let tree = |appliance: &Appliance| {
+        let root = appliance.path("state/generations");
+        let files = files_below(&root).into_iter();
+        files.map(|(path, content)| (path.strip_prefix(&root).unwrap().to_owned(), content)).collect::<Vec<_>>()
+    };
+    assert_eq!(tree(&alone), tree(&served));
+}
+
+#[test]
+fn sigterm_is_a_clean_stop_and_the_socket_goes() {
+    let (appliance, _) = carrying();
+    let daemon = Daemon::start(&appliance);
+    assert!(appliance.path("socket").exists());
+    let mode = std::fs::metadata(appliance.path("socket")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(import(&appliance).status.success());
+    assert!(daemon.stop(Signal::SIGTERM).success());
+    assert!(!appliance.path("socket").exists());
+    let config = appliance.config();
+    let (store, recovery) = casemate_agent::store::Store::open(&config.state, &Default::default()).unwrap();
+    assert_eq!(recovery, casemate_agent::store::Recovery::Clean);
+    drop(store);
+}
+
+#[test]
+fn a_second_owner_of_the_state_is_told_that_it_is_busy() {
+    let (appliance, _) = carrying();
+    let daemon = Daemon::start(&appliance);
+    failed(&run(&appliance, &["run"]), 3, Code::StateBusy);
+    // A command whose socket is elsewhere cannot reach the daemon and must not get past it.
+    let text = std::fs::read_to_string(appliance.path("agent.toml")).unwrap();
+    std::fs::write(appliance.path("agent.toml"), text.replace("/socket\"", "/elsewhere\"")).unwrap();
+    failed(&run(&appliance, &["status"]), 3, Code::StateBusy);
+    assert!(daemon.stop(Signal::SIGTERM).success());
+}
+
+#[test]
+fn another_user_is_refused_and_leaves_nothing_behind() {
+    if !nix::unistd::geteuid().is_root() {
+        // Only root can become somebody else; the rule itself is a unit test of the store.
+        return;
+    }
+    let (appliance, _) = carrying();
+    let before = files_below(&appliance.path("state"));
+    let output = appliance.command(&["status"]).uid(65_534).gid(65_534).output().unwrap();
+    failed(&output, 3, Code::WrongUser);
+    assert_eq!(files_below(&appliance.path("state")), before);
+
+    let daemon = Daemon::start(&appliance);
+    let output = appliance.command(&["status"]).uid(65_534).gid(65_534).output().unwrap();
+    failed(&output, 3, Code::WrongUser);
+    assert!(daemon.stop(Signal::SIGINT).success());
+}
+
+#[test]
+fn the_daemon_imports_a_stick_by_itself_and_writes_receipts_onto_it() {
+    let (appliance, site) = enrolled();
+    let daemon = Daemon::start(&appliance);
+    appliance.carry(&[("first.casemate", &site.issue().bundle().bytes())]);
+    // An event, not a time: the receipt appears when everything before it is done.
+    let out = appliance.path("stick/out");
+    let started = std::time::Instant::now();
+    while !out.exists() || files_below(&out).iter().all(|(path, _)| path.extension().is_none_or(|end| end != "json")) {
+        assert!(started.elapsed().as_secs() < 60, "no receipt appeared");
+        std::thread::yield_now();
+    }
+    assert!(daemon.stop(Signal::SIGTERM).success());
+    assert_eq!(appliance.status().timestamp_version, Some(1));
+}
+
+#[test]
+fn a_daemon_killed_at_any_moment_of_an_import_leaves_the_old_or_the_new_state_whole() {
+    for progress in 0..12 {
+        let (appliance, _) = carrying();
+        let mut daemon = Daemon::start(&appliance);
+        let path = appliance.path("first.casemate");
+        let mut command = appliance.command(&["import", path.to_str().unwrap()]);
+        let mut client = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // The moment moves with the round: as many looks at the journal's folder as it says.
+        for _ in 0..progress * 400 {
+            let _looked = std::fs::metadata(appliance.path("state/current"));
+        }
+        daemon.0.kill().unwrap();
+        daemon.0.wait().unwrap();
+        client.wait().unwrap();
+        let current = appliance.current("groups/clinics/synapse/homeserver.yaml");
+        let status = appliance.status();
+        assert_eq!(status.damage, None);
+        let whole = appliance.current("groups/clinics/synapse/homeserver.yaml");
+        assert!(current.is_none() || current == whole, "round {progress}");
+        assert_eq!(whole.is_some(), status.owners.len() == 1, "round {progress}");
+        // Whatever was left, the same bundle leads to the same end, with one receipt for it.
+        assert!(import(&appliance).status.success(), "round {progress}");
+        assert!(appliance.current("groups/clinics/synapse/homeserver.yaml").is_some());
+        assert_eq!(appliance.receipts().len(), 1, "round {progress}");
+    }
+}
+
+#[test]
+fn commands_speak_for_people_and_for_programs() {
+    let (appliance, _) = carrying();
+    let output = import(&appliance);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    for verb in [["status", "--json"], ["health", "--json"]] {
+        let output = run(&appliance, &verb);
+        assert!(output.status.success());
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap();
+    }
+    let text = run(&appliance, &["status"]).stdout;
+    assert!(String::from_utf8(text).unwrap().contains("group.clinics: generation 1"));
+    let home = appliance.path("home");
+    let export = run(&appliance, &["receipts", "export", "-o", home.to_str().unwrap()]);
+    assert!(export.status.success());
+    assert_eq!(files_below(&home).len(), 1);
+    assert_eq!(appliance.status().receipts_waiting, 0);
+
+    failed(&run(&appliance, &["import", "/nonexistent"]), 3, Code::InputUnreadable);
+    failed(&run(&appliance, &["enrol", "accept", "/nonexistent"]), 3, Code::InputUnreadable);
+    assert_eq!(run(&appliance, &["frobnicate"]).status.code(), Some(2));
+    std::fs::write(appliance.path("agent.toml"), "stat = '/x'\n").unwrap();
+    failed(&run(&appliance, &["status"]), 2, Code::ConfigInvalid);
+}
+
+#[test]
+fn a_grant_is_not_accepted_without_its_words() {
+    let (appliance, site) = (Appliance::new(crate::AGENT), Site::sample());
+    let grant = appliance.path("lux-001.grant");
+    std::fs::write(&grant, appliance.grant(&site, "lux-001")).unwrap();
+    let grant = grant.to_str().unwrap();
+    let output = appliance.command(&["enrol", "accept", grant]).stdin(Stdio::null()).output().unwrap();
+    failed(&output, 1, Code::WordsDiffer);
+    failed(&run(&appliance, &["enrol", "accept", grant, "--words", "lusab-babad"]), 1, Code::WordsDiffer);
+    let words = appliance.offer(&std::fs::read(grant).unwrap()).unwrap().words.join(" ");
+    assert!(run(&appliance, &["enrol", "accept", grant, "--words", &words]).status.success());
+}
+
+#[test]
+fn no_personal_data_travels_in_receipts_or_health() {
+    let (appliance, mut site) = enrolled();
+    // Canaries where people's names end up: file names on the stick, paths and contents of a generation.
+    site.reissue("group.clinics", "home/anna-canary.conf", b"user = anna-canary\n");
+    let bytes = site.issue().bundle().bytes();
+    assert_eq!(appliance.import(&[("anna-canary.casemate", &bytes)]).code, Code::Applied);
+    let torn = &bytes[..bytes.len() / 2];
+    assert_ne!(appliance.import(&[("anna-canary-torn.casemate", torn)]).code, Code::Applied);
+    let host = nix::unistd::gethostname().unwrap().to_string_lossy().into_owned();
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap().name;
+    let mut said: Vec<_> =
+        appliance.receipts().iter().map(|statement| serde_json::to_value(statement).unwrap()).collect();
+    assert_eq!(said.len(), 2);
+    said.push(serde_json::to_value(appliance.health()).unwrap());
+    // The schema's own words are no data: only values are looked at.
+    let said: Vec<String> = said.iter().flat_map(texts).collect();
+    assert!(said.iter().any(|text| text == "lux-001"));
+    let folder = appliance.path("").to_string_lossy().into_owned();
+    for canary in ["anna-canary", host.as_str(), user.as_str(), folder.trim_end_matches('/')] {
+        let bytes = canary.as_bytes();
+        let digest = casemate_protocol::digest::Digest::of(bytes).to_string();
+        let hexadecimal = casemate_protocol::encoding::to_hex(bytes);
+        // Without the last group, whose letters depend on what follows.
+        let base64 = casemate_protocol::encoding::to_base64(&bytes[..bytes.len() - bytes.len() % 3]);
+        for text in &said {
+            let spellings = [canary, &digest, &hexadecimal, &base64];
+            let found = spellings.iter().any(|spelling| spelling.len() > 3 && text.contains(*spelling));
+            assert!(!found, "{canary} in {text}");
+        }
+    }
+}
+
+/// Every text that is a value of `document`.
+fn texts(document: &serde_json::Value) -> Vec<String> {
+    match document {
+        serde_json::Value::String(text) => vec![text.clone()],
+        serde_json::Value::Array(items) => items.iter().flat_map(texts).collect(),
+        serde_json::Value::Object(members) => members.values().flat_map(texts).collect(),
+        _ => Vec::new(),
+    }
+}
