@@ -15,6 +15,8 @@ mod enrolment; // request, grant, words
 mod first_bundle; // enrolment to receipt, and every ordinary refusal
 mod intake; // the caged child over real files
 mod judge; // one bundle through the judge, shared by the others
+mod power; // kill -9 at any moment
+mod state; // lost, rotten and disagreeing copies; a full disk
 
 /// The agent's executable.
 const AGENT: &str = env!("CARGO_BIN_EXE_agent-under-test");

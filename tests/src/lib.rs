@@ -1,5 +1,6 @@
 //! What the scenario tests are made of.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "this crate is only ever part of a test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this crate is only ever part of a test")]
 
 pub mod appliance;
 pub mod repository;
+pub mod state_folder;

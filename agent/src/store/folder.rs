@@ -156,6 +156,7 @@ impl Store {
     }
 
     fn record(&mut self, stamp: Stamp, records: &[Record]) -> Result<(), StoreError> {
+        self.journal.check()?;
         let mut next = self.state.clone();
         for record in records {
             let before = next.floors.clone();

@@ -200,9 +200,9 @@ fn a_torn_end_is_cut_wherever_it_was_torn_and_writing_goes_on() {
         // Sectors may arrive in any order: cut from the end, or from the beginning.
         let mut bytes = whole.clone();
         if index % 2 == 0 {
-            bytes[torn..end].fill(0)
+            bytes[torn..end].fill(0);
         } else {
-            bytes[last..torn].fill(0)
+            bytes[last..torn].fill(0);
         }
         fs::write(path, &bytes).unwrap();
         let (mut store, recovery) = open(folder.path());

@@ -101,16 +101,21 @@ impl Journal {
         self.health = Health::Quarantined;
     }
 
+    /// Whether anything can be recorded at all.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        match self.health {
+            Health::Sound => Ok(()),
+            Health::Quarantined => Err(StoreError::Quarantined { path: self.folder.clone() }),
+            Health::Poisoned => Err(StoreError::Poisoned),
+        }
+    }
+
     /// Appends all of `records` or none, as one frame.
     ///
     /// # Durability
     /// All of them, when it returns `Ok`: one `O_DSYNC` write, and once a segment the begin of the next.
     pub(crate) fn append(&mut self, stamp: Stamp, records: &[Record]) -> Result<(), StoreError> {
-        match self.health {
-            Health::Sound => {}
-            Health::Quarantined => return Err(StoreError::Quarantined { path: self.folder.clone() }),
-            Health::Poisoned => return Err(StoreError::Poisoned),
-        }
+        self.check()?;
         if records.is_empty() {
             return Ok(());
         }

@@ -1,0 +1,62 @@
+//! A process that works on a state folder and may be killed at it: the power and second-copy scenarios run it.
+//!
+//! `probe FOLDER` is the probe of a second copy. `import FOLDER VERSION` imports a version and says `done`; `traced` in
+//! front lets the parent trace it first. `fill FOLDER` imports until the disk is full and says what happened.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "only ever part of a test")]
+
+use std::io::Write;
+use std::path::Path;
+
+use casemate_agent::store::{Recovery, probe};
+use casemate_protocol::code::Explain;
+use casemate_tests::state_folder::{self, StateFolder};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["probe", folder] => probe(Path::new(folder), &mut std::io::stdout()).unwrap(),
+        ["import", folder, version] => import(folder, version),
+        ["traced", "import", folder, version] => {
+            nix::sys::ptrace::traceme().unwrap();
+            nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP).unwrap();
+            import(folder, version);
+        }
+        ["fill", folder] => fill(folder),
+        _ => panic!("probe | [traced] import | fill"),
+    }
+}
+
+fn options() -> casemate_agent::store::Options {
+    state_folder::probe(std::env::current_exe().unwrap().to_str().unwrap())
+}
+
+fn import(folder: &str, version: &str) {
+    let (mut appliance, recovery) = StateFolder::open(Path::new(folder), &options());
+    assert!(!matches!(recovery, Recovery::Quarantine { .. }), "{recovery:?}");
+    appliance.import(version.parse().unwrap()).unwrap();
+    println!("done");
+    std::io::stdout().flush().unwrap();
+    appliance.close().unwrap();
+}
+
+fn fill(folder: &str) {
+    let (mut appliance, _) = StateFolder::open(Path::new(folder), &options());
+    let mut version = 1;
+    let error = loop {
+        match appliance.import(version) {
+            Ok(()) => version += 1,
+            Err(error) => break error,
+        }
+    };
+    println!("{} after {} with floor {}", error.code(), version - 1, floor(&appliance));
+    drop(appliance);
+    // On the disk that is still full.
+    let (appliance, recovery) = StateFolder::open(Path::new(folder), &options());
+    println!("{recovery:?}");
+    println!("floor {}", floor(&appliance));
+}
+
+fn floor(appliance: &StateFolder) -> u64 {
+    appliance.store().state().floors.floors.timestamp.as_ref().map_or(0, |floor| floor.version.get())
+}
