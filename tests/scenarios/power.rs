@@ -71,6 +71,8 @@ fn import_killed_at(folder: &Path, version: u64, at: usize) -> Run {
             other => panic!("{other:?}"),
         }
     }
+    // Reaped above already.
+    let _ = child.wait();
     let mut said = String::new();
     child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
     Run { stops, acknowledged: said == "done\n" }
