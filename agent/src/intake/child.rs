@@ -254,6 +254,12 @@ impl Child {
                     appraisal.hold(*object);
                     continue;
                 }
+                if *length == 0 {
+                    // No member carries it: an empty file is known by its manifest alone.
+                    self.staging.write_small(object, &[]).map_err(Stop::Staging)?;
+                    appraisal.hold(*object);
+                    continue;
+                }
                 match self.staging.find(object, *length).map_err(Stop::Staging)? {
                     Found::Whole => appraisal.hold(*object),
                     Found::Parts(parts) => parts.into_iter().for_each(|part| appraisal.hold_part(*object, part)),

@@ -37,7 +37,7 @@ fn a_bundle_for_one_group_holds_nothing_of_the_others() {
         names[..4],
         ["metadata/1.root.json", "metadata/2.timestamp.json", "metadata/2.snapshot.json", "metadata/2.targets.json"]
     );
-    assert!(names.iter().any(|name| *name == "metadata/1.group.clinics.json"));
+    assert!(names.contains(&"metadata/1.group.clinics.json"));
     assert!(!names.iter().any(|name| name.contains("group.labs")));
     assert_eq!(
         listing,
