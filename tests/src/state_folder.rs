@@ -102,7 +102,8 @@ impl StateFolder {
             let (trees, states) = (appliance.trees.clone(), appliance.store.state().owners.clone());
             apply::recover(&trees, &mut appliance, &states).unwrap();
             if appliance.store.state().bundle.is_some() {
-                appliance.write_receipt().unwrap();
+                // On a full disk it waits: the bundle stays open until there is room.
+                let _ = appliance.write_receipt();
             }
         }
         (appliance, recovery)
