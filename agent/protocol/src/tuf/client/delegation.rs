@@ -83,6 +83,12 @@ impl Client {
             Authority { keys: &delegations.keys, keyids: &delegation.keyids, threshold: delegation.threshold, persons };
         let pin = self.check_owner(edge, delegations, &delegation, &authority)?;
         let targets = self.judge_targets(&edge.role, raw, meta, authority)?;
+        // Elsewhere a search asks the delegation first; an owner's role is also read as a whole.
+        let is_owner = self.rules == Rules::Casemate && profile::is_owner(&edge.role);
+        if is_owner && !targets.get().targets.keys().all(|path| delegation.matches(path)) {
+            let rule = "a target stands outside the delegated paths";
+            return Err(TufError::Profile { role: edge.role.clone(), rule });
+        }
         Ok((targets, pin))
     }
 

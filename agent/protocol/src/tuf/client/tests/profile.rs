@@ -99,6 +99,18 @@ fn an_owner_speaks_for_nothing_outside_its_tree() {
 }
 
 #[test]
+fn an_owner_keeps_to_the_paths_delegated_to_it_even_inside_its_tree() {
+    let (mut repository, mut client) = accepted(|repository| {
+        repository.doc("targets")["delegations"]["roles"][0]["paths"] = json!(["groups/a/f"]);
+        repository.doc("group.a")["targets"]["groups/a/g"] = file(b"g");
+    });
+    let group = RoleName::foreign("group.a");
+    assert!(client.load(&group).is_none());
+    serve(&mut client, &mut repository).unwrap();
+    assert!(matches!(client.load(&group), Some(Err(TufError::Profile { .. }))));
+}
+
+#[test]
 fn an_owner_does_not_delegate() {
     let (mut repository, mut client) = accepted(|repository| {
         repository.delegate("group.a", "deeper", &["groups/a/*"], &json!({ "groups/a/g": file(b"g") }));
