@@ -73,16 +73,16 @@ fn summary(site: &Site, changes: &Changes, roles: &[String]) -> Vec<String> {
         0 => lines.push("No appliance gets anything else than now.".into()),
         number => lines.push(format!("Affected: {}", count(number, "appliance"))),
     }
-    lines.extend(changes.affected.iter().map(|one| format!("  {} {}", one.appliance, one.what)));
+    lines.extend(changes.affected_lines().iter().map(|line| format!("  {line}")));
     lines.push(format!("To be signed: {}", roles.join(", ")));
     lines
 }
 
 fn diffs(changes: &Changes) -> String {
-    let shown = changes.files.iter().filter_map(|change| {
-        let whose = change.appliance.as_ref().map_or_else(String::new, |id| format!(" on {id}"));
-        Some(format!("\n--- {}: {}{whose}\n{}", change.group, change.path, change.diff.as_ref()?))
-    });
+    let shown = changes
+        .files
+        .iter()
+        .filter_map(|change| Some(format!("\n{}{}\n{}", change.name(), change.whose(), change.diff.as_ref()?)));
     shown.collect()
 }
 

@@ -6,6 +6,7 @@ use casemate_protocol::bundle::manifest::{FileEntry, MAX_MANIFEST, Manifest};
 use casemate_protocol::bundle::part::object_id;
 use casemate_protocol::device::assignment::{Assignment, MAX_ASSIGNMENT};
 use casemate_protocol::device::id::{ApplianceId, Name, Owner};
+use casemate_protocol::digest::Digest;
 use casemate_protocol::tuf::role::RoleName;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,32 +25,83 @@ const MAX_DIFF: u64 = 256 * 1024;
 pub(crate) struct Change {
     /// The group.
     pub(crate) group: Name,
-    /// The appliance, where it is about one alone.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) appliance: Option<ApplianceId>,
+    /// The appliances it is about; none = every appliance of the group.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) appliances: Vec<ApplianceId>,
     /// The file's path on appliances.
     pub(crate) path: String,
     /// `added`, `changed` or `removed`.
     pub(crate) kind: &'static str,
-    /// What it was and is, in bytes.
+    /// What it was and is, in bytes; of the first appliance, where there are several.
     pub(crate) length: (u64, u64),
     /// A unified diff of short texts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) diff: Option<String>,
+    /// What it was and is, by content.
+    #[serde(skip)]
+    objects: (Option<Digest>, Option<Digest>),
 }
 
 impl Change {
-    /// One line: `changed  clinics lux-001 synapse/homeserver.yaml (1.2 KiB → 1.3 KiB)`.
+    /// One line: `changed  clinics: synapse/homeserver.yaml on lux-001 (1.2 KiB -> 1.3 KiB)`.
     pub(crate) fn line(&self) -> String {
-        let whose = self.appliance.as_ref().map_or_else(String::new, |id| format!(" on {id}"));
         let (before, after) = (bytes(self.length.0), bytes(self.length.1));
         let size = match self.kind {
             "added" => after,
             "removed" => before,
             _ => format!("{before} -> {after}"),
         };
-        format!("{:8} {}: {}{whose} ({size})", self.kind, self.group, self.path)
+        format!("{:8} {}{} ({size})", self.kind, self.name(), self.whose())
     }
+
+    /// `clinics: synapse/homeserver.yaml`.
+    pub(crate) fn name(&self) -> String {
+        format!("{}: {}", self.group, self.path)
+    }
+
+    /// ` on lux-001, lux-002`; nothing if it is about the whole group.
+    pub(crate) fn whose(&self) -> String {
+        if self.appliances.is_empty() { String::new() } else { format!(" on {}", few(&self.appliances)) }
+    }
+
+    /// Whether a reader would tell `other` in the same breath.
+    fn is_told_with(&self, other: &Self) -> bool {
+        let same_diff = self.diff.is_some() && self.diff == other.diff;
+        (&self.group, &self.path, self.kind) == (&other.group, &other.path, other.kind)
+            && (same_diff || self.objects == other.objects)
+    }
+}
+
+/// The first few of a list, and how many more there are.
+pub(crate) fn few(ids: &[ApplianceId]) -> String {
+    const SHOWN: usize = 6;
+    let names: Vec<_> = ids.iter().take(SHOWN).map(Name::as_str).collect();
+    let more = ids.len().saturating_sub(SHOWN);
+    if more == 0 { names.join(", ") } else { format!("{} and {more} more", names.join(", ")) }
+}
+
+/// Tells what is the same for several appliances once, and what is the same for all of a group's as the group's.
+fn merged(changes: Vec<Change>, planned: &Manifests) -> Vec<Change> {
+    let mut told: Vec<Change> = Vec::new();
+    let mut last_of: BTreeMap<(Name, String), Vec<usize>> = BTreeMap::new();
+    for change in changes {
+        let same = last_of.entry((change.group.clone(), change.path.clone())).or_default();
+        match same.iter().find(|index| told[**index].is_told_with(&change)) {
+            Some(index) => told[*index].appliances.extend(change.appliances),
+            None => {
+                same.push(told.len());
+                told.push(change);
+            }
+        }
+    }
+    for change in &mut told {
+        let own = planned.keys().filter(|(group, id)| *group == change.group && id.is_some()).count();
+        if !planned.contains_key(&(change.group.clone(), None)) && change.appliances.len() == own {
+            change.appliances.clear();
+        }
+    }
+    told.sort_by(|one, two| (&one.group, &one.path, &one.appliances).cmp(&(&two.group, &two.path, &two.appliances)));
+    told
 }
 
 /// What becomes of one appliance.
@@ -70,6 +122,17 @@ pub(crate) struct Changes {
     pub(crate) affected: Vec<Affected>,
     /// Groups that go.
     pub(crate) removed_groups: Vec<Name>,
+}
+
+impl Changes {
+    /// Who is affected, in lines of those for whom it is the same.
+    pub(crate) fn affected_lines(&self) -> Vec<String> {
+        let mut by_what: BTreeMap<&str, Vec<ApplianceId>> = BTreeMap::new();
+        for one in &self.affected {
+            by_what.entry(&one.what).or_default().push(one.appliance.clone());
+        }
+        by_what.into_iter().map(|(what, ids)| format!("{}: {what}", few(&ids))).collect()
+    }
 }
 
 /// The manifests of one state: those for everybody under `None`.
@@ -105,7 +168,7 @@ pub(crate) fn compare(state: &State, composition: &Composition) -> Result<Change
     let gone = |group: &&Name| !composition.groups.contains_key(*group);
     let removed_groups: BTreeSet<_> =
         published.manifests.keys().map(|(group, _)| group).filter(gone).cloned().collect();
-    Ok(Changes { files, affected, removed_groups: removed_groups.into_iter().collect() })
+    Ok(Changes { files: merged(files, &planned), affected, removed_groups: removed_groups.into_iter().collect() })
 }
 
 impl<'a> Published<'a> {
@@ -167,7 +230,10 @@ impl<'a> Published<'a> {
             let length = (old.map_or(0, |file| file.length), new.map_or(0, |file| file.length));
             let diff = self.diff(&key.0, old, new, objects)?;
             let (group, appliance) = key.clone();
-            changes.push(Change { group, appliance, path: path.clone(), kind, length, diff });
+            let appliances = appliance.into_iter().collect();
+            let id = |file: Option<&FileEntry>| file.map(|file| object_id(&file.parts));
+            let objects = (id(old), id(new));
+            changes.push(Change { group, appliances, path: path.clone(), kind, length, diff, objects });
         }
         Ok(())
     }
@@ -206,8 +272,8 @@ impl<'a> Published<'a> {
         let all: BTreeSet<_> = self.assignments.keys().chain(composition.assignments.keys()).collect();
         for id in all {
             let what = match (self.assignments.get(id), composition.assignments.get(id)) {
-                (None, Some(new)) => format!("is addressed for the first time: {}", names(&new.groups)),
-                (Some(_), None) => "is no longer addressed and keeps what it has".into(),
+                (None, Some(new)) => format!("addressed for the first time, with {}", names(&new.groups)),
+                (Some(_), None) => "no longer addressed; keeps what it has".into(),
                 (Some(old), Some(new)) => match self.differences(id, old, new, composition) {
                     differences if differences.is_empty() => continue,
                     differences => differences.join("; "),
@@ -237,14 +303,14 @@ impl<'a> Published<'a> {
             let own = self.manifests.get(&(group.clone(), Some(id.clone())));
             let before = own.or_else(|| self.manifests.get(&(group.clone(), None)));
             if before != composition.manifest(group, id) {
-                differences.push(format!("gets a new generation of {group}"));
+                differences.push(format!("new generation of {group}"));
             }
         }
         if old.device != new.device {
-            differences.push("is another device now".into());
+            differences.push("another device now".into());
         }
         if old.boundary != new.boundary {
-            differences.push("moves to another boundary".into());
+            differences.push("another boundary".into());
         }
         differences
     }

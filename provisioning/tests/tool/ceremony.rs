@@ -17,7 +17,7 @@ fn two_persons_sign_at_their_own_machines() {
     }
     scene
         .ok(&["sign", "add", "march.request", "--key", "site-keys/anna.key", "-o", "anna.sig"])
-        .says("lux-001 is addressed for the first time: clinics");
+        .says("lux-001: addressed for the first time, with clinics");
     let run = scene.run(&["sign", "finish", "anna.sig", "--keys", "machine"]);
     run.refused("signers-missing").says("signed by anna").says("not signed by bob");
     // Her other key does not make her two persons, and signing twice does not either.

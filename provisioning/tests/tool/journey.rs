@@ -46,7 +46,7 @@ pub(crate) fn receipt(id: &str, seed: u8, code: Code) -> Vec<u8> {
 fn a_site_becomes_a_stick_that_every_addressed_appliance_accepts() {
     let scene = Scene::demo();
     scene.appliance("lux-001", 1, "clinics");
-    scene.ok(&["plan"]).says("lux-001 is addressed for the first time: clinics");
+    scene.ok(&["plan"]).says("lux-001: addressed for the first time, with clinics");
     scene.ok(&["sign"]).says("timestamp 2");
     scene.ok(&["check"]).says("1 appliance would accept timestamp 2");
     let packed = scene.ok(&["--json", "pack", "--stick", "out"]).json();

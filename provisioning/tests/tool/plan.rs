@@ -79,7 +79,7 @@ fn signers_see_the_summary_the_files_the_diff_and_who_is_affected() {
         .says("clinics: April")
         .says("changed  clinics: motd (39 B -> 41 B)")
         .says("Affected: 2 appliances")
-        .says("lux-002 gets a new generation of clinics")
+        .says("lux-001, lux-002: new generation of clinics")
         .says("-This appliance belongs to the clinics.")
         .says("+This appliance belongs to the hospitals.")
         .says("To be signed: group.clinics 2");
@@ -95,7 +95,7 @@ fn only_the_appliance_whose_values_change_the_bytes_gets_a_manifest_of_its_own()
     let plan = scene.ok(&["--json", "plan"]).json();
     assert_eq!(plan["affected"].as_array().unwrap().len(), 1);
     assert_eq!(plan["affected"][0]["appliance"], "lux-001");
-    assert_eq!(plan["files"][0]["appliance"], "lux-001");
+    assert_eq!(plan["files"][0]["appliances"], serde_json::json!(["lux-001"]));
     assert_eq!(plan["files"].as_array().unwrap().len(), 1);
     scene.ok(&["sign"]);
     scene.ok(&["check"]).says("2 appliances");
@@ -107,6 +107,25 @@ fn only_the_appliance_whose_values_change_the_bytes_gets_a_manifest_of_its_own()
     let signed = scene.read("site/repository/metadata/4.snapshot.json");
     assert!(signed.contains("\"group.clinics.json\""));
     assert!(!scene.read("site/repository/metadata/3.group.clinics.json").contains("appliances/lux-001"));
+}
+
+#[test]
+fn what_is_the_same_for_many_appliances_is_told_once() {
+    let scene = Scene::demo();
+    scene.edit(MOTD, ".", " at {{ address }}.\nThe end.");
+    for (id, seed) in [("lux-001", 1), ("lux-002", 2)] {
+        scene.appliance(id, seed, "clinics");
+        scene.write(&format!("site/groups/clinics/values/{id}.toml"), &format!("address = \"10.0.0.{seed}\"\n"));
+    }
+    scene.write("site/groups/clinics/files/shared", "x\n");
+    scene.write(BUNDLE, &format!("{}\n[[file]]\npath = \"shared\"\n", scene.read(BUNDLE)));
+    let plan = scene.ok(&["plan"]);
+    plan.says("added    clinics: shared (2 B)").says("motd on lux-001 (").says("motd on lux-002 (");
+    scene.ok(&["sign"]);
+    scene.write("site/groups/clinics/files/shared", "y\n");
+    let plan = scene.ok(&["plan"]);
+    plan.says("changed  clinics: shared (2 B -> 2 B)").says("lux-001, lux-002: new generation of clinics");
+    assert_eq!(plan.stdout.matches("-x").count(), 1, "{}", plan.stdout);
 }
 
 #[test]
