@@ -4,8 +4,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use casemate_agent::store::{Recovery, frame};
-use casemate_protocol::evidence::merkle;
+use casemate_agent::store::Recovery;
+use casemate_protocol::evidence::{frame, merkle};
 use casemate_tests::state_folder::{self, OWNERS, StateFolder, content, current};
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};

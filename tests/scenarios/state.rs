@@ -6,6 +6,7 @@ use std::process::Command;
 
 use casemate_agent::store::{Damage, Options, Recovery};
 use casemate_protocol::code::{Code, Explain};
+use casemate_protocol::evidence::frame;
 use casemate_tests::state_folder::{self, OWNERS, StateFolder, content, current};
 use tempfile::TempDir;
 
@@ -35,7 +36,7 @@ fn segment(folder: &Path) -> PathBuf {
 /// Where the journal's last frame starts, and where it ends.
 fn last_frame(bytes: &[u8]) -> (usize, usize) {
     let (mut before, mut at) = (64, 64);
-    while let casemate_agent::store::frame::Found::Frame(frame) = casemate_agent::store::frame::read(&bytes[at..]) {
+    while let frame::Found::Frame(frame) = frame::read(&bytes[at..]) {
         before = at;
         at += frame.padded;
     }
@@ -87,7 +88,7 @@ fn every_record_of_a_floor_may_rot_in_the_journal_and_the_floor_still_holds() {
     let folder = filled(4, false);
     let whole = fs::read(segment(folder.path())).unwrap();
     let mut at = 64;
-    while let casemate_agent::store::frame::Found::Frame(frame) = casemate_agent::store::frame::read(&whole[at..]) {
+    while let frame::Found::Frame(frame) = frame::read(&whole[at..]) {
         let mut bytes = whole.clone();
         bytes[at + frame.padded / 2] ^= 8;
         fs::write(segment(folder.path()), &bytes).unwrap();

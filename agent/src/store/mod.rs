@@ -26,7 +26,7 @@ mod tests;
 
 pub use error::StoreError;
 pub use folder::{Options, Recovery, Stamp, Store};
-pub use journal::{Damage, frame};
+pub use journal::Damage;
 pub use kept_floors::KeptFloors;
 pub use objects::Objects;
 pub use record::{Accepted, Record};

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use casemate_protocol::evidence::merkle::Frontier;
 use serde::{Deserialize, Serialize};
 
-use super::crc::crc32c;
 use crate::store::error::StoreError;
 use crate::store::small_state::SmallState;
+use casemate_protocol::evidence::crc::crc32c;
 
 const MAGIC: &[u8; 16] = b"CASEMATE CHECKPT";
 const FORMAT: u32 = 1;

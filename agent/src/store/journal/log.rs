@@ -9,13 +9,13 @@ use casemate_protocol::evidence::receipt::JournalPosition;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::checkpoint::{self, Checkpoint, Slot};
-use super::frame::{self, FrameRecord, MAX_FRAME};
 use super::replay::{Damage, Replay, replay};
 use super::segment::{self, HEADER_LEN, Header, SEGMENT_LEN};
 use crate::store::error::StoreError;
 use crate::store::folder::Stamp;
 use crate::store::record::Record;
 use crate::store::small_state::SmallState;
+use casemate_protocol::evidence::frame::{self, FrameRecord, MAX_FRAME};
 
 /// Kept back at the end of a segment that has no successor, bytes: room to record that the disk is full, and to close.
 const KEPT_BACK: usize = 64 * 1024;

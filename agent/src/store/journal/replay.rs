@@ -6,12 +6,12 @@ use casemate_protocol::evidence::merkle::Frontier;
 use thiserror::Error;
 
 use super::checkpoint::Checkpoint;
-use super::frame::{self, ALIGNMENT, Found, Frame, FrameRecord};
 use super::segment::{self, HEADER_LEN, Header};
 use crate::store::error::StoreError;
 use crate::store::kept_floors::KeptFloors;
 use crate::store::record::Record;
 use crate::store::small_state::SmallState;
+use casemate_protocol::evidence::frame::{self, ALIGNMENT, Found, Frame, FrameRecord};
 
 /// What is wrong with the state; nothing was changed or cut.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use casemate_protocol::digest::Digest;
 use nix::fcntl::OFlag;
 
-use super::crc::crc32c;
 use crate::store::error::StoreError;
+use casemate_protocol::evidence::crc::crc32c;
 
 /// Bytes of a segment.
 pub(crate) const SEGMENT_LEN: usize = 1024 * 1024;

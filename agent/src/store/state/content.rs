@@ -7,10 +7,10 @@ use casemate_protocol::device::id::Owner;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::store::journal::crc32c;
 use crate::store::kept_floors::KeptFloors;
 use crate::store::record::Record;
 use crate::store::small_state::SmallState;
+use casemate_protocol::evidence::crc::crc32c;
 
 /// Bytes of one value: beyond 4 KiB sled's way of storing is not safe against power cuts.
 const MAX_VALUE: usize = 4_000;

@@ -1,7 +1,18 @@
-//! Frames: one transaction each. Pure functions over bytes; the fuzz target `journal` feeds them anything.
+//! The journal's frames: one transaction each.
+//!
+//! ```text
+//! frame     = magic (4) length (4) crc32c (4) count (4) record{count} padding to 16
+//! record    = entry header (24) body digest (32) salt (16) body length (4) body
+//! ```
+//!
+//! All numbers are little-endian. `length` covers the frame without padding, `crc32c` all of it but itself. A body
+//! length of 2^32 − 1 says that the body was pruned. The magic holds a byte that no JSON text contains, so that a body
+//! can never pass for a frame.
+//!
+//! They stand here and not beside the journal's files because whoever audits a journal reads them too.
 
-use casemate_protocol::digest::Digest;
-use casemate_protocol::evidence::merkle::{ENTRY_LEN, Entry, HEADER_LEN, SALT_LEN};
+use super::merkle::{ENTRY_LEN, Entry, HEADER_LEN, SALT_LEN};
+use crate::digest::Digest;
 
 use super::crc::crc32c;
 
@@ -131,8 +142,7 @@ impl FrameRecord<'_> {
     /// Whether the body, if it is still here, is the one the entry commits to.
     #[must_use]
     pub fn is_genuine(&self) -> bool {
-        self.body
-            .is_none_or(|body| casemate_protocol::evidence::merkle::body_digest(&self.salt, body) == self.entry.body)
+        self.body.is_none_or(|body| super::merkle::body_digest(&self.salt, body) == self.entry.body)
     }
 
     /// The entry's leaf.
@@ -146,11 +156,10 @@ const _: () = assert!(HEADER_LEN < ENTRY_LEN && FRAME_HEADER.is_multiple_of(ALIG
 
 #[cfg(test)]
 mod tests {
-    use casemate_protocol::evidence::merkle::body_digest;
-    use casemate_protocol::evidence::receipt::ClockQuality;
-    use casemate_protocol::tuf::time::UtcTime;
-
     use super::*;
+    use crate::evidence::merkle::body_digest;
+    use crate::evidence::receipt::ClockQuality;
+    use crate::tuf::time::UtcTime;
 
     fn record(sequence: u64, body: &[u8]) -> FrameRecord<'_> {
         let salt = [7; SALT_LEN];

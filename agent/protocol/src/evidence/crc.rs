@@ -37,7 +37,8 @@ const fn tables() -> [[u32; 256]; 8] {
 }
 
 /// The CRC of the concatenation of `parts`.
-pub(crate) fn crc32c(parts: &[&[u8]]) -> u32 {
+#[must_use]
+pub fn crc32c(parts: &[&[u8]]) -> u32 {
     !parts.iter().fold(!0, |state, part| update(state, part))
 }
 
