@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use casemate_protocol::code::{Code, Explain};
 use casemate_protocol::device::enrolment::{DeviceKeys, EnrolmentError, EnrolmentRequest};
+use casemate_protocol::evidence::health::HealthReport;
 use casemate_protocol::evidence::receipt::Statement;
 use casemate_protocol::keys::KeyDocument;
 use ring::rand::SystemRandom;
@@ -147,6 +148,14 @@ impl Identity {
     /// Never in practice: the statement's content is ours.
     pub fn seal(&self, statement: &Statement) -> Result<Vec<u8>, IdentityError> {
         Ok(statement.seal(self.public.receipts.keyid(), |message| self.sign(message))?)
+    }
+
+    /// A health report in its envelope.
+    ///
+    /// # Errors
+    /// Never in practice: the report's content is ours.
+    pub fn seal_health(&self, report: &HealthReport) -> Result<Vec<u8>, IdentityError> {
+        Ok(report.seal(self.public.receipts.keyid(), |message| self.sign(message))?)
     }
 
     fn sign(&self, message: &[u8]) -> Vec<u8> {

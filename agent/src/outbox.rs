@@ -1,7 +1,7 @@
 //! The only place where bytes leave the appliance.
 //!
-//! What leaves is listed, shown and logged, and is nothing but receipts: signed statements of a closed schema. Kept
-//! small enough to be audited by itself (R08).
+//! What leaves is listed, shown and logged, and is nothing but receipts and health reports: signed statements of closed
+//! schemas. Kept small enough to be audited by itself (R08).
 
 use std::fs;
 use std::io::{self, Write};
@@ -34,13 +34,45 @@ impl Explain for OutboxError {
     }
 }
 
-/// Something that may leave.
+/// Something that may leave: an envelope the device signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Release {
-    /// Number of the receipt.
-    pub sequence: u64,
-    /// The signed envelope.
-    pub envelope: Vec<u8>,
+pub enum Release {
+    /// A receipt; never changes.
+    Receipt {
+        /// Its number.
+        sequence: u64,
+        /// As signed.
+        envelope: Vec<u8>,
+    },
+    /// The health report of this moment; takes the place of the one before.
+    Health {
+        /// As signed.
+        envelope: Vec<u8>,
+    },
+}
+
+impl Release {
+    /// The receipt's number, if it is one.
+    #[must_use]
+    pub fn receipt(&self) -> Option<u64> {
+        match self {
+            Self::Receipt { sequence, .. } => Some(*sequence),
+            Self::Health { .. } => None,
+        }
+    }
+
+    fn envelope(&self) -> &[u8] {
+        match self {
+            Self::Receipt { envelope, .. } | Self::Health { envelope } => envelope,
+        }
+    }
+
+    fn file_name(&self, outbox: &str) -> String {
+        match self {
+            Self::Receipt { sequence, .. } => format!("{outbox}-receipt-{sequence:06}.json"),
+            Self::Health { .. } => format!("{outbox}-health.json"),
+        }
+    }
 }
 
 /// The folder name an appliance's receipts travel under: the same each time, and saying nothing about who or where
@@ -69,16 +101,16 @@ pub fn release(folder: &Path, outbox: &str, releases: &[Release]) -> Result<Vec<
     fs::create_dir_all(folder).map_err(fail("create", folder))?;
     let mut written = Vec::new();
     for release in releases {
-        let path = folder.join(format!("{outbox}-receipt-{:06}.json", release.sequence));
-        if fs::read(&path).is_ok_and(|there| there == release.envelope) {
+        let path = folder.join(release.file_name(outbox));
+        if fs::read(&path).is_ok_and(|there| there == release.envelope()) {
             continue;
         }
         let part = path.with_extension("part");
         let mut file = fs::File::create(&part).map_err(fail("create", &part))?;
-        file.write_all(&release.envelope).and_then(|()| file.sync_all()).map_err(fail("write", &part))?;
+        file.write_all(release.envelope()).and_then(|()| file.sync_all()).map_err(fail("write", &part))?;
         fs::rename(&part, &path).map_err(fail("write", &path))?;
-        let digest = Digest::of(&release.envelope);
-        tracing::info!(receipt = release.sequence, bytes = release.envelope.len(), %digest, "leaves the appliance");
+        let digest = Digest::of(release.envelope());
+        tracing::info!(receipt = release.receipt(), bytes = release.envelope().len(), %digest, "leaves the appliance");
         written.push(path);
     }
     fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail("flush", folder))?;
@@ -93,11 +125,14 @@ mod tests {
     fn only_what_was_listed_leaves_and_once() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("out/a");
-        let releases = [1, 2].map(|sequence| Release { sequence, envelope: vec![b'x'; 10] });
+        let releases = [1, 2].map(|sequence| Release::Receipt { sequence, envelope: vec![b'x'; 10] });
         let names = ["a-receipt-000001.json", "a-receipt-000002.json"].map(|name| out.join(name));
         assert_eq!(release(&out, "a", &releases).unwrap(), names);
         assert_eq!(release(&out, "a", &releases).unwrap(), [] as [PathBuf; 0]);
-        assert_eq!(fs::read_dir(&out).unwrap().count(), 2);
+        for envelope in [b"ok".to_vec(), b"stale".to_vec()] {
+            assert_eq!(release(&out, "a", &[Release::Health { envelope }]).unwrap(), [out.join("a-health.json")]);
+        }
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 3);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! From enrolment to a committed generation and a verified receipt.
 
 use casemate_protocol::code::Code;
-use casemate_protocol::evidence::receipt::ClockQuality;
-use casemate_tests::appliance::Appliance;
+use casemate_protocol::evidence::health;
+use casemate_protocol::evidence::receipt::{self, ClockQuality};
+use casemate_tests::appliance::{Appliance, files_below};
 use casemate_tests::repository::Site;
 
 use crate::AGENT;
@@ -35,9 +36,14 @@ fn a_bundle_becomes_generation_one_and_a_receipt_that_verifies() {
 
     let status = appliance.status();
     assert_eq!((status.timestamp_version, status.owners.len()), (Some(1), 1));
-    // The receipt went onto the stick with its bundle.
-    let out = std::fs::read_dir(appliance.path("stick/out")).unwrap().next().unwrap().unwrap().path();
-    assert_eq!(std::fs::read_dir(out).unwrap().count(), 1);
+    // The receipt and a health report went onto the stick, under a name that says nothing.
+    let files = files_below(&appliance.path("stick/out"));
+    let [(_, health), (path, receipt)] = files.as_slice() else { panic!("{files:?}") };
+    assert!(!path.to_string_lossy().contains("lux"));
+    let key = appliance.keys().receipts;
+    assert_eq!(receipt::verify(receipt, &key).unwrap().statement(), statement);
+    assert_eq!(health::verify(health, &key).unwrap().timestamp_version, Some(1));
+    assert!(health::verify(receipt, &key).is_err() && receipt::verify(health, &key).is_err());
     assert_eq!(status.receipts_waiting, 0);
 }
 
@@ -114,6 +120,38 @@ fn the_newer_bundle_beside_ours_that_is_for_others_does_not_stand_in_the_way() {
     let report = appliance.import(&[("a.casemate", &ours), ("b.casemate", &theirs)]);
     assert_eq!(report.code, Code::Applied, "{report:?}");
     assert!(report.bundles.iter().any(|bundle| bundle.code == Code::NotAddressed), "{report:?}");
+}
+
+#[test]
+fn what_a_bundle_presumes_is_taken_from_the_older_one_beside_it() {
+    let (appliance, mut site) = enrolled();
+    let march = site.issue().bundle().bytes();
+    site.reissue("group.clinics", "systemd/network/10-lan.network", b"april\n");
+    let mut april = site.issue().bundle();
+    april.presume(b"server_name: clinics.example\n");
+    let april = april.bytes();
+    let alone = appliance.import(&[("april.casemate", &april)]);
+    assert_eq!(alone.code, Code::Missing, "{alone:?}");
+    assert!(appliance.current(HOMESERVER).is_none());
+    let report = appliance.import(&[("april.casemate", &april), ("march.casemate", &march)]);
+    let codes: Vec<_> = report.bundles.iter().map(|bundle| bundle.code).collect();
+    assert_eq!(codes, [Code::Applied, Code::Superseded], "{report:?}");
+    assert_eq!(appliance.current("groups/clinics/systemd/network/10-lan.network").unwrap(), b"april\n");
+    assert_eq!(appliance.current(HOMESERVER).unwrap(), b"server_name: clinics.example\n");
+}
+
+#[test]
+fn a_newer_bundle_that_is_torn_does_not_keep_the_older_whole_one_from_being_applied() {
+    let (appliance, mut site) = enrolled();
+    let march = site.issue().bundle().bytes();
+    site.reissue("group.clinics", "synapse/homeserver.yaml", b"april\n");
+    let mut april = site.issue().bundle().bytes();
+    let at = april.windows(6).rposition(|window| window == b"april\n").unwrap();
+    april[at] = b'A';
+    let report = appliance.import(&[("april.casemate", &april), ("march.casemate", &march)]);
+    let codes: Vec<_> = report.bundles.iter().map(|bundle| bundle.code).collect();
+    assert_eq!((report.code, codes), (Code::Applied, vec![Code::Applied, Code::ObjectMismatch]), "{report:?}");
+    assert_eq!(appliance.current(HOMESERVER).unwrap(), b"server_name: clinics.example\n");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::clock::WallClock;
 use crate::config::{Config, ConfigError};
 use crate::exit::Failure;
+use crate::intake::Progress;
 use crate::local_api::call::{Answer, Call};
 use crate::local_api::client::Client;
 use crate::runtime::Agent;
@@ -93,12 +94,23 @@ pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
 
 /// Asks the daemon, or, where none runs, a loop hosted here until it has answered.
 pub(super) fn ask(setup: &Setup, call: Call) -> Answer {
+    ask_watching(setup, call, |_| {})
+}
+
+/// As [`ask`]; where the loop is hosted here, `look` is told how far an import is.
+pub(super) fn ask_watching(setup: &Setup, call: Call, look: impl Fn(Progress) + Send + 'static) -> Answer {
     let config = setup.load()?;
     block_on(async move {
         if let Some(client) = Client::connect(&config.socket).await {
             return client.call(&call).await;
         }
         let agent = Agent::start(config).await?;
+        let mut progress = agent.progress();
+        tokio::spawn(async move {
+            while progress.changed().await.is_ok() {
+                look(*progress.borrow_and_update());
+            }
+        });
         let answer = agent.call(call).await;
         let stopped = agent.stop().await;
         let answer = answer?;

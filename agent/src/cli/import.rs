@@ -8,8 +8,9 @@ use casemate_protocol::code::{Class, Code};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::connection::{CommandError, Setup, ask_for, print_json};
+use super::connection::{CommandError, Setup, ask_watching, print_json, read};
 use crate::exit::Failure;
+use crate::intake::Progress;
 use crate::local_api::answer::{BundleReport, ImportReport};
 use crate::local_api::call::Call;
 
@@ -26,10 +27,11 @@ impl Import {
     pub(super) fn run(self, setup: &Setup) -> Result<Code, Failure> {
         let absolute = self.path.canonicalize();
         let path = absolute.map_err(|source| CommandError::Read { path: self.path.clone(), source })?;
-        let bar = progress();
-        let report: Result<ImportReport, Failure> = ask_for(setup, Call::Import { path });
+        let bar = progress_bar();
+        let shown = bar.clone();
+        let answer = ask_watching(setup, Call::Import { path }, move |step| show_progress(&shown, step));
         bar.finish_and_clear();
-        let report = report?;
+        let report: ImportReport = read(answer?)?;
         if self.json {
             print_json(&report)?;
         }
@@ -40,17 +42,29 @@ impl Import {
     }
 }
 
-/// Something that moves while the bundle is read, if somebody looks.
-fn progress() -> ProgressBar {
+/// Something that moves while the bundle is read, if somebody looks. How far it is becomes known with the first bytes
+/// staged; a daemon does not tell.
+fn progress_bar() -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::new_spinner().with_message("verifying and staging");
+    let bar = ProgressBar::new_spinner().with_message("verifying");
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
         bar.set_style(style);
     }
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
+}
+
+fn show_progress(bar: &ProgressBar, step: Progress) {
+    if bar.length() != Some(step.total)
+        && let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {msg} ({elapsed})")
+    {
+        bar.set_style(style);
+        bar.set_length(step.total);
+        bar.set_message("verifying and staging");
+    }
+    bar.set_position(step.done);
 }
 
 fn show(bundle: &BundleReport, json: bool) {

@@ -71,7 +71,7 @@ impl Export {
         for entry in &list.receipts {
             let mut envelope = canonical::encode(&ask(setup, Call::Receipt { sequence: entry.sequence })?);
             envelope.push(b'\n');
-            releases.push(Release { sequence: entry.sequence, envelope });
+            releases.push(Release::Receipt { sequence: entry.sequence, envelope });
         }
         let written =
             if releases.is_empty() { Vec::new() } else { outbox::release(&self.output, &list.outbox, &releases)? };

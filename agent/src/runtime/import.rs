@@ -36,7 +36,7 @@ pub(super) fn import(desk: &Desk, path: &Path, progress: &watch::Sender<Progress
             bundles.push(superseded(file, applied));
             continue;
         }
-        match bench.appraise(desk, &file, progress) {
+        match bench.appraise_among(desk, &file, &source.bundles, progress) {
             Ok(verdict) => {
                 let report = desk.ask_blocking(move |keeper| keeper.settle(&verdict))??;
                 let report = BundleReport { file, ..report };
@@ -77,6 +77,33 @@ impl Bench {
         }
         ranked.sort_by(|(a, left), (b, right)| b.cmp(a).then_with(|| left.cmp(right)));
         (ranked.into_iter().map(|(_, file)| file).collect(), refused)
+    }
+
+    /// Appraises `file`; what it lacks is looked for in the bundles beside it.
+    fn appraise_among(
+        &self,
+        desk: &Desk,
+        file: &Path,
+        beside: &[PathBuf],
+        progress: &watch::Sender<Progress>,
+    ) -> Result<Box<Verdict>, IntakeError> {
+        let lacking = match self.appraise(desk, file, progress) {
+            Err(IntakeError::Refused { code: Code::Missing, remains, .. }) if beside.len() > 1 => remains.wanted,
+            result => return result,
+        };
+        for other in beside.iter().filter(|other| *other != file) {
+            let mut tell = |step| {
+                progress.send_replace(step);
+            };
+            // One that cannot be read may still not keep the others from helping.
+            let found = Input::open(other)
+                .and_then(|input| self.launcher.harvest(&input, &self.order, &lacking, &self.staging, &mut tell));
+            match found {
+                Ok(parts) => tracing::info!(parts, "found in another bundle"),
+                Err(error) => tracing::info!(code = %error.code(), "another bundle is no help"),
+            }
+        }
+        self.appraise(desk, file, progress)
     }
 
     fn appraise(
@@ -154,18 +181,17 @@ fn refusal(desk: &Desk, file: PathBuf, error: IntakeError) -> Result<BundleRepor
     Ok(BundleReport { file, code, failure: Some(failure), timestamp_version, owners: Vec::new(), receipt })
 }
 
-/// Writes the receipts nobody has taken yet onto the stick. A stick that cannot be written is no failure of the
-/// import: the receipts wait for the next one.
+/// Writes the receipts nobody has taken yet, and a health report, onto the stick. A stick that cannot be written is no
+/// failure of the import: the receipts wait for the next one.
 fn send_home(desk: &Desk, stick: &Path) {
     let sent = || -> Result<usize, Failure> {
-        let (outbox, releases) = desk.ask_blocking(Keeper::waiting)??;
-        if releases.is_empty() {
-            return Ok(0);
-        }
-        outbox::release(&stick.join("out").join(&outbox), &outbox, &releases)?;
-        let sequences: Vec<_> = releases.iter().map(|release| release.sequence).collect();
+        let outgoing = desk.ask_blocking(Keeper::outgoing)??;
+        let folder = stick.join("out").join(&outgoing.outbox);
+        outbox::release(&folder, &outgoing.outbox, &outgoing.releases)?;
+        let sequences: Vec<_> = outgoing.releases.iter().filter_map(Release::receipt).collect();
+        let count = sequences.len();
         desk.ask_blocking(move |keeper| keeper.receipt_taken(&sequences))??;
-        Ok(releases.len())
+        Ok(count)
     };
     match sent() {
         Ok(count) => tracing::info!(count, "receipts went onto the stick"),
@@ -173,17 +199,20 @@ fn send_home(desk: &Desk, stick: &Path) {
     }
 }
 
+/// What may leave now, and the opaque name it leaves under.
+struct Outgoing {
+    outbox: String,
+    releases: Vec<Release>,
+}
+
 impl Keeper {
-    /// The outbox's opaque name and the receipts nobody has taken home.
-    fn waiting(&mut self) -> Result<(String, Vec<Release>), Failure> {
+    fn outgoing(&mut self) -> Result<Outgoing, Failure> {
         let identity = self.identity.as_ref().ok_or(RuntimeError::NotEnrolled)?;
-        let name = outbox::folder_name(&identity.public().fingerprint());
-        let waiting: Vec<u64> =
-            self.store.state().outbox.iter().filter(|(_, entry)| !entry.taken).map(|(number, _)| *number).collect();
-        let mut releases = Vec::new();
-        for sequence in waiting {
-            releases.push(Release { sequence, envelope: self.receipt(sequence)? });
+        let outbox = outbox::folder_name(&identity.public().fingerprint());
+        let mut releases = vec![Release::Health { envelope: identity.seal_health(&self.health())? }];
+        for (sequence, _) in self.store.state().outbox.iter().filter(|(_, entry)| !entry.taken) {
+            releases.push(Release::Receipt { sequence: *sequence, envelope: self.receipt(*sequence)? });
         }
-        Ok((name, releases))
+        Ok(Outgoing { outbox, releases })
     }
 }

@@ -47,7 +47,8 @@ impl Keeper {
         root.and_then(|root| root.profile).is_some_and(|profile| profile.demo)
     }
 
-    fn health(&self) -> HealthReport {
+    /// How the appliance is.
+    pub(super) fn health(&self) -> HealthReport {
         let state = self.store.state();
         let assigned = state.assignment.as_ref().map(Assignment::owners).unwrap_or_default();
         let current = |owner| state.owners.get(owner).is_some_and(|state| state.current().is_some());

@@ -1,10 +1,8 @@
 //! A device's public key, ready to check signatures with.
 
-use ring::signature::{ED25519, UnparsedPublicKey};
 use thiserror::Error;
 
-use crate::encoding;
-use crate::keys::{KeyDocument, KeyId};
+use crate::keys::{KeyDocument, KeyError, KeyId, PublicKey};
 
 /// A key document that is no device key.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -18,8 +16,8 @@ pub enum DeviceKeyError {
         scheme: String,
     },
     /// The key itself is malformed.
-    #[error("the public key is not 64 lower-case hexadecimal digits")]
-    Public,
+    #[error("the public key is malformed")]
+    Public(#[source] KeyError),
     /// A signature by this key does not verify.
     #[error("the signature was not made by key {0}")]
     Signature(KeyId),
@@ -32,7 +30,7 @@ pub enum DeviceKeyError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceKey {
     keyid: KeyId,
-    public: [u8; 32],
+    public: PublicKey,
 }
 
 impl DeviceKey {
@@ -48,8 +46,7 @@ impl DeviceKey {
                 scheme: brief(&document.scheme),
             });
         }
-        let bytes = encoding::from_hex(&document.keyval.public).map_err(|_| DeviceKeyError::Public)?;
-        let public = bytes.try_into().map_err(|_| DeviceKeyError::Public)?;
+        let public = PublicKey::parse(document).map_err(DeviceKeyError::Public)?;
         Ok(Self { keyid: document.keyid(), public })
     }
 
@@ -64,8 +61,6 @@ impl DeviceKey {
     /// # Errors
     /// It did not.
     pub fn check(&self, message: &[u8], signature: &[u8]) -> Result<(), DeviceKeyError> {
-        UnparsedPublicKey::new(&ED25519, &self.public)
-            .verify(message, signature)
-            .map_err(|_| DeviceKeyError::Signature(self.keyid.clone()))
+        self.public.verify(message, signature).map_err(|_| DeviceKeyError::Signature(self.keyid.clone()))
     }
 }

@@ -1,12 +1,21 @@
 //! The health report: a closed schema without free text (R31).
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
-use crate::code::Code;
+use super::dsse::{DsseError, Envelope};
+use crate::canonical::{self, JsonError};
+use crate::code::{Code, Explain};
 use crate::device::id::{ApplianceId, Jurisdiction};
+use crate::device::key::{DeviceKey, DeviceKeyError};
 use crate::digest::Digest;
 use crate::evidence::receipt::{ClockQuality, JournalPosition};
+use crate::keys::{KeyDocument, KeyId};
+use crate::signed;
 use crate::tuf::time::UtcTime;
+
+/// DSSE payload type of a health report.
+pub const PAYLOAD_TYPE: &str = "application/vnd.casemate.health+json";
 
 /// `format` of the reports written here.
 pub const FORMAT: u32 = 1;
@@ -63,4 +72,47 @@ pub struct HealthReport {
     pub clock: ClockQuality,
     /// Size and root of the journal's tree.
     pub journal: JournalPosition,
+}
+
+impl HealthReport {
+    /// The report in its envelope, as text: canonical JSON and a line end.
+    ///
+    /// # Errors
+    /// Never for a report of this program.
+    pub fn seal(&self, keyid: KeyId, sign: impl Fn(&[u8]) -> Vec<u8>) -> Result<Vec<u8>, JsonError> {
+        Envelope::seal(PAYLOAD_TYPE, &signed::message(self)?, keyid, sign).to_bytes()
+    }
+}
+
+/// Why a signed health report is not acceptable.
+#[derive(Debug, Error)]
+pub enum HealthError {
+    /// The enrolled key cannot be used.
+    #[error("the enrolled receipts key cannot be used")]
+    Key(#[source] DeviceKeyError),
+    /// The envelope is malformed or not signed by the key.
+    #[error("the report's envelope cannot be opened")]
+    Envelope(#[from] DsseError),
+    /// The signed payload is not strict JSON.
+    #[error("the report cannot be parsed")]
+    Json(#[from] JsonError),
+    /// The signed payload has another shape.
+    #[error("the report has another shape than format {FORMAT}")]
+    Shape(#[source] serde_json::Error),
+}
+
+impl Explain for HealthError {
+    fn code(&self) -> Code {
+        Code::ReceiptInvalid
+    }
+}
+
+/// Opens an envelope and checks that the device whose receipts key is `key` made the report inside.
+///
+/// # Errors
+/// A malformed envelope or report, or no signature by `key`.
+pub fn verify(raw: &[u8], key: &KeyDocument) -> Result<HealthReport, HealthError> {
+    let key = DeviceKey::new(key).map_err(HealthError::Key)?;
+    let payload = Envelope::parse(raw)?.open(PAYLOAD_TYPE, &key)?;
+    serde_json::from_value(canonical::parse(&payload)?).map_err(HealthError::Shape)
 }
