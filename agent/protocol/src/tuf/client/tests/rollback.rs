@@ -149,6 +149,11 @@ fn a_foreign_repository_that_signs_twice_under_one_version_changes_nothing() {
     repository.doc("timestamp")["meta"]["snapshot.json"] = json!({ "version": 100 });
     repository.serve("timestamp");
     assert_eq!(appliance.update(&mut repository).unwrap().timestamp().unwrap().digest(), first);
+    // The stored copy decides nothing: without it, or with the other document in its place, there is no going on.
+    let other = repository.files["timestamp.json"].clone();
+    let mut swapped = appliance.clone();
+    swapped.stored.cached.insert(RoleName::timestamp(), other);
+    assert!(matches!(swapped.update(&mut repository), Err(TufError::Forked { .. })));
     appliance.stored.cached.clear();
     assert!(matches!(appliance.update(&mut repository), Err(TufError::Forked { .. })));
 }

@@ -60,6 +60,17 @@ fn a_role_may_not_be_signed_with_another_roles_keys() {
 }
 
 #[test]
+fn only_keys_of_the_role_are_remembered_as_its_signers() {
+    let mut repository = Repository::new();
+    let mut appliance = Appliance::new(&repository);
+    repository.sign_with("timestamp", &["online", "alice"]);
+    repository.serve("timestamp");
+    let client = appliance.update(&mut repository).unwrap();
+    let online = crate::keys::PublicKey::parse(&key("online")).unwrap().fingerprint();
+    assert!(client.timestamp().unwrap().signers().iter().eq([&online]));
+}
+
+#[test]
 fn fewer_signatures_than_the_threshold_are_refused() {
     for name in ["root", "targets"] {
         let error = refusal(name, |repository| repository.sign_with(name, &["alice"]));
