@@ -1,0 +1,380 @@
+#!/usr/bin/env python3
+"""Reads and verifies a bundle, from docs/format.md alone: standard library and `cryptography`, nothing of Casemate.
+
+    read_bundle.py BUNDLE --root ROOT.json [--appliance ID] [--at 2026-03-01T12:00:00Z]
+
+Lists every member and says what signed metadata makes of it. ROOT is the root the reader trusts already. Exit code 0:
+the bundle verifies and is whole for those it addresses; 1: it is refused, and the reason stands on stderr.
+"""
+import argparse
+import datetime
+import hashlib
+import json
+import re
+import sys
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+BLOCK = 512
+MAX_PART = 64 << 20
+NAME = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+METADATA = re.compile(r"metadata/([1-9][0-9]{0,18})\.([a-z0-9_][a-z0-9._-]{0,127})\.json")
+OBJECT = re.compile(r"objects/([0-9a-f]{64})")
+OWNER = re.compile(rf"(group|tenant)\.({NAME})")
+COMPONENT = re.compile(r"[A-Za-z0-9._@+][A-Za-z0-9._@+-]{0,254}")
+LIMITS = {"root": 512_000, "timestamp": 16 << 10, "snapshot": 4 << 20}
+
+
+class Refused(Exception):
+    """The bundle is not acceptable."""
+
+
+def need(condition, reason):
+    if not condition:
+        raise Refused(reason)
+
+
+# 1. JSON
+
+def parse(raw):
+    def pairs(items):
+        keys = [key for key, _ in items]
+        need(len(keys) == len(set(keys)), "a key stands twice in one object")
+        return dict(items)
+
+    def fraction(text):
+        raise Refused(f"{text} is no integer")
+
+    def depth(value, level=0):
+        need(level <= 32, "nested too deeply")
+        if isinstance(value, (dict, list)):
+            for item in value.values() if isinstance(value, dict) else value:
+                depth(item, level + 1)
+
+    try:
+        value = json.loads(raw.decode(), object_pairs_hook=pairs, parse_float=fraction, parse_constant=fraction)
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"not JSON: {error}") from error
+    depth(value)
+    return value
+
+
+def canonical(value):
+    if isinstance(value, dict):
+        return b"{" + b",".join(canonical(key) + b":" + canonical(value[key]) for key in sorted(value)) + b"}"
+    if isinstance(value, list):
+        return b"[" + b",".join(map(canonical, value)) + b"]"
+    if isinstance(value, str):
+        return b'"' + value.replace("\\", "\\\\").replace('"', '\\"').encode() + b'"'
+    return {True: b"true", False: b"false", None: b"null"}.get(value) if not isinstance(value, int) or isinstance(
+        value, bool) else str(value).encode()
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+# 1. Keys and thresholds
+
+def fingerprint(key):
+    return sha256(canonical({"keytype": key["keytype"], "scheme": key["scheme"],
+                             "keyval": {"public": key["keyval"]["public"]}}))
+
+
+def signed_by(key, message, signature):
+    kind = (key["keytype"], key["scheme"])
+    public = key["keyval"]["public"]
+    try:
+        if kind == ("ed25519", "ed25519"):
+            Ed25519PublicKey.from_public_bytes(bytes.fromhex(public)).verify(signature, message)
+        elif kind == ("ecdsa", "ecdsa-sha2-nistp256"):
+            serialization.load_pem_public_key(public.encode()).verify(signature, message, ec.ECDSA(hashes.SHA256()))
+        elif kind == ("rsa", "rsassa-pss-sha256"):
+            pss = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH)
+            serialization.load_pem_public_key(public.encode()).verify(signature, message, pss, hashes.SHA256())
+        else:
+            return False
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True
+
+
+def verify(name, raw, keys, role, persons, at):
+    """The signed part of `raw`, if the threshold of `role` (`keyids`, `threshold`) is met and it has not expired."""
+    document = parse(raw)
+    signed, signatures = document["signed"], document["signatures"]
+    need(len(signatures) <= 256, f"{name}: too many signatures")
+    ids = [signature["keyid"] for signature in signatures]
+    need(len(ids) == len(set(ids)), f"{name}: two signatures name one key")
+    message = canonical(signed)
+    found = {}
+    for signature in signatures:
+        key = keys.get(signature["keyid"])
+        if signature["keyid"] in role["keyids"] and key:
+            if signed_by(key, message, bytes.fromhex(signature["sig"])):
+                found[fingerprint(key)] = signature["keyid"]
+    counted = len(found)
+    if persons is not None and role["threshold"] > 1:
+        counted = len({persons[keyid] for keyid in found.values() if keyid in persons})
+    need(role["threshold"] >= 1 and counted >= role["threshold"],
+         f"{name}: {counted} of {role['threshold']} needed keys and persons have signed")
+    need(at is None or signed["expires"] > at, f"{name}: expired at {signed['expires']}")
+    return signed
+
+
+# 2. The archive
+
+def header(name, size):
+    block = name.encode().ljust(100, b"\0") + b"0000644\0" + b"0000000\0" * 2
+    block += b"%011o\0" % size + b"0" * 11 + b"\0" + b" " * 8 + b"0" + bytes(100) + b"ustar\x0000" + bytes(64)
+    block += b"0000000\0" * 2 + bytes(167)
+    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+
+
+def members(file):
+    """Yields (name, length, read) in order; the content is read, or passed over, before the next."""
+    def exactly(count):
+        data = file.read(count)
+        need(len(data) == count, f"the file ends at byte {file.tell()}")
+        return data
+
+    while True:
+        block = exactly(BLOCK)
+        if block == bytes(BLOCK):
+            break
+        name = block[:100].rstrip(b"\0").decode("ascii", "replace")
+        need(re.fullmatch(rb"[0-7]{11}\0", block[124:136]), f"{name}: the length is oddly spelt")
+        size = int(block[124:135], 8)
+        need(block == header(name, size) and size > 0, f"{name}: the header is not the only one it can have")
+        need(METADATA.fullmatch(name) or OBJECT.fullmatch(name) or name == "presumes.json", f"{name}: no member name")
+        left = [size]
+
+        def read(count=None):
+            count = left[0] if count is None else min(count, left[0])
+            left[0] -= count
+            return exactly(count)
+
+        yield name, size, read
+        while left[0]:
+            read(1 << 20)
+        need(not any(exactly(-size % BLOCK)), f"{name}: padding is not zero")
+    need(exactly(BLOCK) == bytes(BLOCK), "one zero block, not two")
+    need(not file.read(1), "the bundle ends, but the file goes on")
+
+
+# 3. The bundle
+
+class Bundle:
+    """What has been read so far."""
+
+    def __init__(self, trusted, at):
+        self.at = at
+        self.root = parse(trusted)["signed"]
+        self.check_root("the trusted root", trusted, self.root)
+        self.timestamp = self.snapshot = self.targets = None
+        self.roles, self.broken = {}, {}
+        self.assignments, self.manifests = {}, {}
+        self.presumed, self.seen = set(), set()
+        self.section, self.last = 0, ""
+
+    def persons(self):
+        profile = self.root["x-casemate"]
+        return None if profile.get("demo") else profile["persons"]
+
+    def check_root(self, name, raw, by):
+        profile = by["x-casemate"]
+        persons = None if profile.get("demo") else profile["persons"]
+        signed = verify(name, raw, by["keys"], by["roles"]["root"], persons, None)
+        need(signed["_type"] == "root" and signed["x-casemate"]["format"] == 1, f"{name}: no root of this profile")
+        return signed
+
+    def order(self, name, section, key):
+        need((section, key) > (self.section, self.last), f"{name}: out of order, or twice")
+        self.section, self.last = section, key
+
+    def metadata(self, name, version, role, raw):
+        need(len(raw) <= LIMITS.get(role, 8 << 20), f"{name}: too long")
+        if role == "root":
+            self.order(name, 1, f"{version:019}")
+            known = self.root["version"]
+            if version > known:
+                need(version == known + 1, f"{name}: a gap after root {known}")
+                self.check_root(name, raw, self.root)
+                newer = self.check_root(name, raw, parse(raw)["signed"])
+                need(newer["version"] == version, f"{name}: holds version {newer['version']}")
+                need(newer["x-casemate"]["jurisdiction"] == self.root["x-casemate"]["jurisdiction"],
+                     f"{name}: changes the jurisdiction")
+                self.root = newer
+            return
+        if role in ("timestamp", "snapshot", "targets"):
+            self.order(name, 2, str(["timestamp", "snapshot", "targets"].index(role)))
+            need(self.at is None or self.root["expires"] > self.at, "the root has expired")
+            signed = verify(name, raw, self.root["keys"], self.root["roles"][role], self.persons(), self.at)
+            need(signed["_type"] == role and signed["version"] == version, f"{name}: holds something else")
+            if role == "timestamp":
+                need(signed["x-casemate"]["signed_at"] <= self.root["expires"], "signed after the root expires")
+            else:
+                self.named(name, role, version, raw)
+            setattr(self, role, signed)
+            return
+        owner = role == "boundary" or OWNER.fullmatch(role)
+        need(self.targets, f"{name}: before targets")
+        self.order(name, 5 if owner else 3, role)
+        self.named(name, role, version, raw, self.snapshot["meta"].get(f"{role}.json"))
+        try:
+            self.roles[role] = self.delegated(name, role, version, raw)
+        except Refused as error:
+            self.broken[role] = str(error)
+
+    def named(self, name, role, version, raw, entry=None):
+        by = self.timestamp if role == "snapshot" else self.snapshot
+        need(by, f"{name}: out of order")
+        entry = entry or by["meta"].get(f"{role}.json")
+        need(entry and entry["version"] == version, f"{name}: not the version that is listed")
+        need(entry.get("length", len(raw)) >= len(raw), f"{name}: longer than signed")
+        need(entry.get("hashes", {}).get("sha256", sha256(raw)) == sha256(raw), f"{name}: not the file that is listed")
+
+    def delegated(self, name, role, version, raw):
+        for by in [self.targets, *(self.roles[bins] for bins in self.roles if not OWNER.fullmatch(bins))]:
+            delegations = by.get("delegations") or {}
+            for delegation in delegations.get("roles", []):
+                if delegation["name"] == role:
+                    signed = verify(name, raw, delegations["keys"], delegation, self.persons(), self.at)
+                    need(signed["_type"] == "targets" and signed["version"] == version, f"{name}: holds something else")
+                    owner = OWNER.fullmatch(role)
+                    tree = f"{owner[1]}s/{owner[2]}/" if owner else "boundary/" if role == "boundary" else ""
+                    need(all(path.startswith(tree) for path in signed["targets"]), f"{name}: lists a foreign path")
+                    return signed
+        raise Refused(f"{name}: nobody delegates to it")
+
+    def catalogue(self, section):
+        """Digest → (first path, its target, every path) of the objects a section may hold."""
+        found = {}
+        listing = [self.targets, *self.roles.values()]
+        for path, target in sorted((item for by in listing for item in by["targets"].items()), key=lambda item: item[0]):
+            manifest = re.fullmatch(rf"(groups|tenants)/{NAME}/(appliances/{NAME}/)?manifest\.json", path)
+            kind = 4 if path.startswith("appliances/") else 6 if manifest else 8
+            if kind == section and "sha256" in target["hashes"]:
+                found.setdefault(target["hashes"]["sha256"], (path, target, []))[2].append(path)
+        return found
+
+    def object(self, name, digest, length, read):
+        need(self.targets, f"{name}: before the metadata")
+        for section in (4, 6, 8):
+            entry = self.catalogue(section).get(digest)
+            if entry and section >= self.section:
+                break
+        else:
+            need(self.broken, f"{name}: nothing signed lists it, or it is out of order")
+            need(length <= MAX_PART, f"{name}: too long")
+            return "unknown: " + ", ".join(self.broken)
+        path, target, paths = entry
+        if self.broken:
+            need(digest not in self.seen, f"{name}: twice")
+            self.section = section
+        else:
+            self.order(name, section, path)
+        self.seen.add(digest)
+        need(length == target["length"], f"{name}: {length} bytes, signed are {target['length']}")
+        need(section == 8 or length <= {4: 64 << 10, 6: 8 << 20}[section], f"{name}: too long")
+        hasher, content = hashlib.sha256(), b""
+        while chunk := read(1 << 20):
+            hasher.update(chunk)
+            content = content + chunk if section < 8 else content
+        need(hasher.hexdigest() == digest, f"{name}: the content hashes to {hasher.hexdigest()}")
+        if section == 4:
+            self.assignments[path] = parse(content)
+        for manifest in paths if section == 6 else []:
+            self.manifests[manifest] = parse(content)
+        return path
+
+    def presumes(self, raw):
+        self.order("presumes.json", 7, "")
+        value = parse(raw)
+        need(value.keys() == {"format", "objects"} and value["format"] == 1, "presumes.json: malformed")
+        need(value["objects"] == sorted(set(value["objects"])), "presumes.json: not ascending")
+        self.presumed = set(value["objects"])
+
+    def finish(self, appliance):
+        """Whom it addresses, every rule of assignments and manifests checked, and that nothing is missing."""
+        need(self.targets, "the metadata is incomplete")
+        found = {}
+        for path, assignment in self.assignments.items():
+            need(path == f"appliances/{assignment['appliance']}.json" and assignment["format"] == 1,
+                 f"{path}: for somebody else")
+            need(assignment["jurisdiction"] == self.root["x-casemate"]["jurisdiction"], f"{path}: other jurisdiction")
+            owners = [f"group.{name}" for name in assignment["groups"]]
+            owners += [f"tenant.{name}" for name in assignment.get("tenants", [])]
+            found[assignment["appliance"]] = [self.owner(owner, assignment["appliance"]) for owner in owners]
+        need(appliance is None or appliance in found, f"not addressed to {appliance}")
+        return found
+
+    def owner(self, owner, appliance):
+        if owner not in self.roles:
+            need(owner in self.broken, f"the role {owner} is missing")
+            return f"{owner}: {self.broken[owner]}"
+        kind, name = OWNER.fullmatch(owner).groups()
+        tree, listed = f"{kind}s/{name}/", self.roles[owner]["targets"]
+        paths = [f"{tree}appliances/{appliance}/manifest.json", f"{tree}manifest.json"]
+        path = next((path for path in paths if path in listed), None)
+        need(path, f"{owner} lists no manifest")
+        need(path in self.manifests, f"{path} is missing")
+        manifest = self.manifests[path]
+        need(manifest["format"] == 1 and manifest["owner"] == owner, f"{path}: of another owner or format")
+        names = [file["path"] for file in manifest["files"]]
+        need(names == sorted(set(names)), f"{path}: files are not in order")
+        for file in manifest["files"]:
+            need(all(COMPONENT.fullmatch(part) and part not in (".", "..") for part in file["path"].split("/")),
+                 f"{path}: {file['path']} is no path")
+            end = 0
+            for part in file["parts"]:
+                target = listed.get(part["target"])
+                need(target and part["target"].startswith(tree), f"{path}: {part['target']} is not listed")
+                need(part["offset"] == end and 0 < part["length"] <= MAX_PART, f"{path}: a gap in {file['path']}")
+                need(part is file["parts"][-1] or part["length"] == MAX_PART, f"{path}: a short part")
+                need((target["length"], target["hashes"]["sha256"]) == (part["length"], part["sha256"]),
+                     f"{path}: {part['target']} is not what is signed")
+                need(part["sha256"] in self.seen | self.presumed, f"objects/{part['sha256']} is missing")
+                end += part["length"]
+            need(end == file["length"], f"{path}: {file['path']} is not {file['length']} bytes long")
+        return f"{owner} version {self.roles[owner]['version']}: {len(names)} files"
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("bundle")
+    arguments.add_argument("--root", required=True, help="the root metadata trusted already")
+    arguments.add_argument("--appliance", help="must be addressed")
+    arguments.add_argument("--at", help="judge expiry at this time instead of now")
+    given = arguments.parse_args()
+    at = given.at or datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        with open(given.root, "rb") as root, open(given.bundle, "rb") as file:
+            bundle = Bundle(root.read(), at)
+            for name, length, read in members(file):
+                if match := METADATA.fullmatch(name):
+                    need(length <= 8 << 20, f"{name}: too long")
+                    bundle.metadata(name, int(match[1]), match[2], read())
+                    note = bundle.broken.get(match[2], "verified")
+                elif match := OBJECT.fullmatch(name):
+                    note = bundle.object(name, match[1], length, read)
+                else:
+                    need(length <= 5 << 20, f"{name}: too long")
+                    bundle.presumes(read())
+                    note = "unsigned"
+                print(f"{length:>12} {name}  {note}")
+        for appliance, owners in sorted(bundle.finish(given.appliance).items()):
+            print(f"addressed: {appliance}: " + "; ".join(owners))
+        print(f"timestamp {bundle.timestamp['version']}, root {bundle.root['version']}, "
+              f"jurisdiction {bundle.root['x-casemate']['jurisdiction']}")
+    except (Refused, KeyError, TypeError, AttributeError, OSError) as error:
+        print(f"refused: {error if isinstance(error, Refused) else repr(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
