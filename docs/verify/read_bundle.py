@@ -69,8 +69,9 @@ def canonical(value):
         return b"[" + b",".join(map(canonical, value)) + b"]"
     if isinstance(value, str):
         return b'"' + value.replace("\\", "\\\\").replace('"', '\\"').encode() + b'"'
-    return {True: b"true", False: b"false", None: b"null"}.get(value) if not isinstance(value, int) or isinstance(
-        value, bool) else str(value).encode()
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value).encode()
+    return {True: b"true", False: b"false", None: b"null"}[value]
 
 
 def sha256(data):
@@ -179,6 +180,7 @@ class Bundle:
         self.assignments, self.manifests = {}, {}
         self.presumed, self.seen = set(), set()
         self.section, self.last = 0, ""
+        self.catalogues = {}
 
     def persons(self):
         profile = self.root["x-casemate"]
@@ -252,7 +254,9 @@ class Bundle:
 
     def catalogue(self, section):
         """Digest → (first path, its target, every path) of the objects a section may hold."""
-        found = {}
+        if (section, len(self.roles)) in self.catalogues:
+            return self.catalogues[section, len(self.roles)]
+        found = self.catalogues[section, len(self.roles)] = {}
         listing = [self.targets, *self.roles.values()]
         for path, target in sorted((item for by in listing for item in by["targets"].items()), key=lambda item: item[0]):
             manifest = re.fullmatch(rf"(groups|tenants)/{NAME}/(appliances/{NAME}/)?manifest\.json", path)

@@ -17,6 +17,7 @@ mod intake; // the caged child over real files
 mod judge; // one bundle through the judge, shared by the others
 mod power; // kill -9 at any moment
 mod state; // lost, rotten and disagreeing copies; a full disk
+mod vectors; // golden bundles
 
 /// The agent's executable.
 const AGENT: &str = env!("CARGO_BIN_EXE_agent-under-test");
