@@ -18,10 +18,10 @@ use crate::site::{Layout, SiteError};
 #[command(name = "casemate", version, max_term_width = 110, after_help = EXITS, after_long_help = EXITS)]
 pub(crate) struct Cli {
     /// The site folder; `.` or `./site` unless given.
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", help_heading = EVERYWHERE)]
     site: Option<PathBuf>,
     /// Print data as JSON, errors too.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) json: bool,
     /// Act as if it were this time, for rehearsals and tests.
     #[arg(long, global = true, hide = true, value_name = "TIME")]
@@ -29,6 +29,8 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+const EVERYWHERE: &str = "Everywhere";
 
 const EXITS: &str = "\
 Exit codes: 0 done or nothing to do; 1 refused; 2 the command line or a file of the site is wrong (receipt verify: a \
@@ -38,6 +40,10 @@ docs/codes.md.";
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make a site: keys outside it, root 1, an empty signed repository, starter files
+    ///
+    /// Makes two keys for every person (NAME-root.key signs roots, NAME.key everything else) and two for the machine that
+    /// publishes (snapshot.key, timestamp.key), signs version 1 of every role, and writes starter files that explain
+    /// themselves. Prints the root's fingerprint: write it on paper.
     Init(commands::init::Args),
     /// Signing keys
     #[command(subcommand)]
@@ -46,14 +52,32 @@ enum Command {
     #[command(subcommand)]
     Appliance(commands::appliance::Verb),
     /// Render the site, check it, show what changes and for whom; keep it for signing
+    ///
+    /// Renders every file, reports everything wrong in the site at once with file and line, compares with what was signed
+    /// last, and keeps the outcome in SITE/.plan. A plan holds for exactly this site and repository: once anything
+    /// changes, signing refuses it (plan-stale) and another plan is needed.
     Plan(commands::plan::Args),
     /// Sign the plan and publish it in the site's repository
+    ///
+    /// Without a step, signs with the private keys at hand and publishes: enough for a demo, or where all signers sit at one
+    /// machine. In life: `sign request -o FILE`, then `sign add FILE --key KEY` at every signer's own machine, then
+    /// `sign finish SIG…`. Thresholds count keys and persons; only roles that changed get a new version.
     Sign(commands::sign::Args),
     /// Judge what is signed exactly as every confirmed appliance would
+    ///
+    /// Runs the appliances' own verifier over the bundle that would be packed for all of them: metadata, thresholds, expiry,
+    /// assignments, manifests, and the content of every file. What one of them would refuse is named with its code.
     Check(commands::check::Args),
     /// Write a bundle for a stick or a folder
+    ///
+    /// Checks first, as `casemate check` does, and writes nothing that an addressed appliance would refuse. The file appears
+    /// whole or not at all, as <timestamp version>-<8 hex of its SHA-256>.casemate; packing the same state twice gives
+    /// the same bytes. `tar tf` lists it.
     Pack(commands::pack::Args),
     /// Show what bundles hold
+    ///
+    /// Reads every byte through the appliances' verifier. Without --root the first root in the bundle is taken at its word,
+    /// and the output says "not verified": that shows what a bundle claims, not that it may be believed.
     Inspect(commands::inspect::Args),
     /// What appliances say they did
     #[command(subcommand)]

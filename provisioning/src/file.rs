@@ -126,12 +126,24 @@ pub(crate) fn create(path: &Path, content: &[u8], audience: Audience) -> Result<
     let temporary = write_temporary(path, content, audience)?;
     // A link, unlike a rename, fails if the name is taken: nobody's file is lost to a race.
     let linked = fs::hard_link(&temporary, path);
+    let linked = match linked {
+        Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) => {
+            reserve_and_rename(&temporary, path)
+        }
+        other => other,
+    };
     let _ = fs::remove_file(&temporary);
     match linked {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(FileError::Exists(path.to_owned())),
         other => other.map_err(FileError::write(path)),
     }?;
     sync_folder_of(path)
+}
+
+/// For file systems without links, such as a stick's FAT: takes the name first, which also fails if it is taken.
+fn reserve_and_rename(temporary: &Path, path: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).open(path)?;
+    fs::rename(temporary, path)
 }
 
 /// Puts `content` in the place of whatever is there.
@@ -192,6 +204,18 @@ mod tests {
         assert!(matches!(create(&path, b"new", Audience::Everybody), Err(FileError::Exists(_))));
         assert_eq!(read(&path, 9).unwrap(), b"old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn without_links_a_file_that_exists_is_not_replaced_either() {
+        let folder = tempfile::tempdir().unwrap();
+        let (temporary, path) = (folder.path().join("t"), folder.path().join("a"));
+        replace(&temporary, b"new").unwrap();
+        reserve_and_rename(&temporary, &path).unwrap();
+        assert_eq!(read(&path, 9).unwrap(), b"new");
+        replace(&temporary, b"newer").unwrap();
+        assert_eq!(reserve_and_rename(&temporary, &path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(read(&path, 9).unwrap(), b"new");
     }
 
     #[test]

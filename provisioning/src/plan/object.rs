@@ -82,16 +82,12 @@ impl Source {
     ///
     /// # Errors
     /// Reading or writing fails.
-    ///
-    /// # Durability
-    /// The content, not the name, is on disk when this returns.
     pub(crate) fn copy_to(&self, path: &Path) -> io::Result<Digest> {
         let (mut hasher, mut file) = (Hasher::new(), File::create(path)?);
         self.stream(&mut |block| {
             hasher.update(block);
             file.write_all(block)
         })?;
-        file.sync_all()?;
         Ok(hasher.finish())
     }
 }

@@ -10,6 +10,7 @@ use casemate_protocol::encoding;
 use casemate_protocol::keys::{KeyDocument, KeyId};
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair};
+use serde_json::json;
 use thiserror::Error;
 
 use crate::file::{self, Audience, FileError};
@@ -100,7 +101,10 @@ impl FileKey {
         let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
         let pem = format!("{BEGIN}\n{}\n{END}\n", lines.join("\n"));
         file::create(path, pem.as_bytes(), Audience::Owner)?;
-        let public = serde_json::to_value(&key.document).unwrap_or_default();
+        let public = json!({
+            "keytype": key.document.keytype, "scheme": key.document.scheme,
+            "keyval": { "public": key.document.keyval.public },
+        });
         file::create(&public_path(path), format!("{public:#}\n").as_bytes(), Audience::Everybody)?;
         Ok(key)
     }

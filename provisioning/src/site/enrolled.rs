@@ -110,8 +110,12 @@ impl Enrolled {
     }
 
     /// The file's content, indented: people review it.
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let value = serde_json::to_value(self).unwrap_or_default();
-        format!("{value:#}\n").into_bytes()
+    ///
+    /// # Errors
+    /// Never for one of [`Self::parse`].
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, EnrolledError> {
+        let shape = |source| EnrolledError::Shape(Self::file(&self.appliance), source);
+        let value = serde_json::to_value(self).map_err(shape)?;
+        Ok(format!("{value:#}\n").into_bytes())
     }
 }

@@ -17,7 +17,8 @@ fn two_persons_sign_at_their_own_machines() {
     }
     scene
         .ok(&["sign", "add", "march.request", "--key", "site-keys/anna.key", "-o", "anna.sig"])
-        .says("lux-001: addressed for the first time, with clinics");
+        .says("lux-001: addressed for the first time, with clinics")
+        .says("targets 2: 1 target, until 2027-04-05T12:00:00Z");
     let run = scene.run(&["sign", "finish", "anna.sig", "--keys", "machine"]);
     run.refused("signers-missing").says("signed by anna").says("not signed by bob");
     // Her other key does not make her two persons, and signing twice does not either.

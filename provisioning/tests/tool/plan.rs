@@ -207,3 +207,26 @@ fn a_site_never_moves_to_another_jurisdiction() {
     scene.edit("site/site.toml", "\"LU\"", "\"BE\"");
     scene.run(&["plan"]).refused("site-invalid").says("site.toml:3: jurisdiction is BE, the root binds LU");
 }
+
+#[test]
+fn a_group_and_an_appliance_leave_as_they_came() {
+    let scene = Scene::demo();
+    scene.write("site/groups/labs/bundle.toml", "format = 1\nsummary = \"labs\"\n");
+    scene.appliance("lux-001", 1, "clinics");
+    scene.appliance("lux-002", 2, "labs");
+    scene.publish();
+    fs::remove_dir_all(scene.path("site/groups/labs")).unwrap();
+    scene.run(&["plan"]).refused("site-invalid").says("appliances.csv:4: there is no group labs");
+    scene.edit("site/appliances.csv", "lux-002,,labs,\n", "");
+    scene.run(&["plan"]).refused("site-invalid").says("appliances/lux-002.json: lux-002 has no line");
+    fs::remove_file(scene.path("site/appliances/lux-002.json")).unwrap();
+    scene.ok(&["plan"]).says("group labs goes").says("lux-002: no longer addressed; keeps what it has");
+    scene.ok(&["sign"]);
+    scene.ok(&["check"]).says("1 appliance would accept");
+    // TUF keeps a role's entry in the snapshot once it was there; the version goes on when the group comes back.
+    assert!(scene.read("site/repository/metadata/3.snapshot.json").contains("group.labs.json"));
+    scene.write("site/groups/labs/bundle.toml", "format = 1\nsummary = \"labs\"\n");
+    scene.ok(&["plan"]).says("group.labs 2");
+    scene.ok(&["sign"]);
+    scene.ok(&["check"]);
+}

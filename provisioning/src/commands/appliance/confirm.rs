@@ -28,7 +28,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
         return Err(EnrolError::Words(args.id.clone()).into());
     }
     let confirmed = Enrolled { state: State::Confirmed, ..found.clone() };
-    file::replace(&site.layout.file(&Enrolled::file(&args.id)), &confirmed.to_bytes())?;
+    file::replace(&site.layout.file(&Enrolled::file(&args.id)), &confirmed.to_bytes()?)?;
     context.output.say(format!("{} is confirmed; the next plan addresses it.", args.id));
     context.output.data(&json!({ "appliance": args.id, "state": State::Confirmed }), "");
     Ok(Exit::DONE)

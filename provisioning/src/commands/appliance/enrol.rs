@@ -61,7 +61,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
             add_line(&site.layout.file(inventory::FILE), &row)?;
         }
         file::create_folder(&site.layout.file("appliances"))?;
-        file::create(&site.layout.file(&Enrolled::file(&id)), &enrolled.to_bytes(), file::Audience::Everybody)?;
+        file::create(&site.layout.file(&Enrolled::file(&id)), &enrolled.to_bytes()?, file::Audience::Everybody)?;
     }
     file::replace(&grant_path, &grant.to_bytes().map_err(|source| EnrolError::Request("the grant".into(), source))?)?;
     let words = enrolled.words();

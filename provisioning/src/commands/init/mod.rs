@@ -113,7 +113,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     make_private_folder(&keys)?;
     let ceremony = Ceremony::hold(&keys, &persons, args)?;
     let building = Layout::new(with_suffix(&args.folder));
-    build(context, args, &building, &ceremony)?;
+    build(context, args, &building, &ceremony).inspect_err(|_| {
+        let _ = fs::remove_dir_all(building.root());
+    })?;
     fs::rename(building.root(), &args.folder).map_err(FileError::write(&args.folder))?;
     file::sync_folder_of(&args.folder)?;
     let root = fs::read(

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::cli::Context;
 use crate::exit::{Exit, Failure};
 use crate::file::{self, Audience};
+use crate::output::count;
 use crate::repository::editor::short;
 use crate::signer::Keyring;
 use crate::signing::Request;
@@ -30,8 +31,15 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     let shown = args.request.display().to_string();
     let request = Request::parse(&shown, &file::read(&args.request, MAX_LENGTH)?)?;
     let keyring = Keyring::of(args.keys.iter().cloned())?;
+    context.output.say("What the request says it changes:");
     for line in &request.summary {
-        context.output.say(line);
+        context.output.say(format!("  {line}"));
+    }
+    context.output.say("What you sign:");
+    for draft in &request.drafts {
+        let (role, signed) = (&draft.role, &draft.signed);
+        let targets = count(signed.targets.len(), "target");
+        context.output.say(format!("  {role} {}: {targets}, until {}", signed.version, signed.expires));
     }
     let contribution = request.sign(&keyring)?;
     let names: Vec<_> = keyring.keyids().map(|keyid| short(&keyid.0)).collect();
