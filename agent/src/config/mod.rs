@@ -1,4 +1,4 @@
-//! The configuration file: as written ([`file`]), as meant ([`resolved`]).
+//! The configuration file: as written ([`mod@file`]), as meant ([`resolved`]).
 
 pub mod file;
 pub mod resolved;
