@@ -49,6 +49,9 @@ impl Keeper {
     }
 
     fn root_records(&self, roots: &[Vec<u8>]) -> Result<Vec<Record>, Failure> {
+        if roots.is_empty() {
+            return Ok(Vec::new());
+        }
         let raw: Vec<&[u8]> = roots.iter().map(Vec::as_slice).collect();
         let digests = self.store.objects().put(&raw)?;
         let floors = roots.iter().filter_map(|root| root_floor(root));
@@ -178,11 +181,11 @@ impl Keeper {
         });
         let root = newest.or_else(|| self.store.state().trust.roles.get(&RoleName::root()).copied());
         roles.insert(RoleName::root(), root.ok_or(RuntimeError::NotEnrolled)?);
-        let raw: Vec<&[u8]> = metadata.values().map(Vec::as_slice).collect();
-        roles.extend(metadata.keys().cloned().zip(objects.put(&raw)?));
         let manifests = verdict.addressee.owners.iter().filter_map(|owner| owner.outcome.as_ref().ok());
-        let raw: Vec<&[u8]> = manifests.map(|manifest| manifest.raw.as_slice()).collect();
-        objects.put(&raw)?;
+        let manifests = manifests.map(|manifest| manifest.raw.as_slice());
+        // One call for all: each call flushes the folder.
+        let raw: Vec<&[u8]> = metadata.values().map(Vec::as_slice).chain(manifests).collect();
+        roles.extend(metadata.keys().cloned().zip(objects.put(&raw)?));
         let root_version = verdict.trust.root_version.get();
         records.push(Record::Accepted(Box::new(Accepted {
             trust: store::Trust { root_version, roles },
