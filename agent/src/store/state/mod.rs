@@ -5,7 +5,7 @@
 //!
 //! sled may panic, hang or silently drop keys on a folder with a flipped bit (and a panic ends a release build). So a
 //! sled folder is only opened here when its files are byte for byte what this program left: at a clean stop their
-//! digest goes into the journal. Anything else is read out by a child process ([`probe`]) and then set aside; a new
+//! digest goes into the journal. Anything else is read out by a child process ([`probe()`]) and then set aside; a new
 //! copy is filled from the journal's state. So nothing rotten is ever written to, and rot in this folder costs nothing.
 //!
 //! sled is opened late, after the first commit was acknowledged: commands that only read never start its threads.
