@@ -201,6 +201,21 @@ fn files_of_different_repository_states_do_not_mix() {
 }
 
 #[test]
+fn a_stated_length_is_the_length() {
+    for (parent, name) in [("timestamp", "snapshot.json"), ("snapshot", "targets.json")] {
+        let mut repository = Repository::new();
+        let longer = repository.files[&format!("1.{name}")].len() + 1;
+        repository.doc(parent)["meta"][name] = json!({ "version": 1, "length": longer });
+        if parent == "snapshot" {
+            repository.serve("snapshot");
+        }
+        repository.serve("timestamp");
+        let error = Appliance::new(&repository).update(&mut repository).unwrap_err();
+        assert!(matches!(error, TufError::HashMismatch { .. }), "{name}: {error}");
+    }
+}
+
+#[test]
 fn only_the_next_root_may_be_absent() {
     for name in ["timestamp.json", "1.snapshot.json", "1.targets.json"] {
         let mut repository = Repository::new();
