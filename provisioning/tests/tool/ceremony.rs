@@ -66,6 +66,9 @@ fn signatures_for_another_request_are_refused() {
     scene.run(&["sign", "finish", "anna.sig"]).refused("plan-stale");
     scene.ok(&["plan"]);
     scene.run(&["sign", "finish", "anna.sig"]).refused("plan-missing");
+    // The old request put back beside the new plan is not one for it.
+    fs::copy(scene.path("a.request"), scene.path("site/.plan/request.json")).unwrap();
+    scene.run(&["sign", "finish", "anna.sig"]).refused("plan-missing");
     scene.ok(&["sign", "request", "-o", "b.request"]);
     scene.run(&["sign", "finish", "anna.sig"]).refused("plan-stale").says("answers request");
     scene.run(&["sign", "add", "anna.sig", "--key", "site-keys/anna.key"]).refused("usage-invalid");
