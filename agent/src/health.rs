@@ -25,8 +25,8 @@ pub struct Vitals {
     pub snapshot: Option<Digest>,
     /// Owners that have something current.
     pub generations: usize,
-    /// Owners the newest assignment names that have nothing current, or something else than the newest they should.
-    pub lagging: usize,
+    /// Why not every owner stands where the bundle in force put it.
+    pub incomplete: Option<Code>,
     /// Receipts nobody has taken home.
     pub receipts_waiting: usize,
     /// The state is damaged.
@@ -49,7 +49,7 @@ pub fn report(vitals: &Vitals) -> HealthReport {
         (judged.quality == ClockQuality::Untrusted, HealthState::ClockUntrusted, Code::ClockUntrusted),
         (vitals.enrolled.is_none(), HealthState::Degraded, Code::NotEnrolled),
         (vitals.uncopied, HealthState::Degraded, Code::StateUnavailable),
-        (vitals.lagging > 0, HealthState::Degraded, Code::OwnerUnverified),
+        (vitals.incomplete.is_some(), HealthState::Degraded, vitals.incomplete.unwrap_or(Code::Internal)),
         (stale, HealthState::Stale, Code::Stale),
         (vitals.demo, HealthState::Ok, Code::Demo),
     ];
@@ -91,7 +91,7 @@ mod tests {
             signed_at: Some(day(0)),
             snapshot: Some(Digest::of(b"snapshot")),
             generations: 1,
-            lagging: 0,
+            incomplete: None,
             receipts_waiting: 0,
             damaged: false,
             uncopied: false,

@@ -1,6 +1,6 @@
 //! What the agent says when asked.
 
-use casemate_protocol::device::assignment::Assignment;
+use casemate_protocol::code::Class;
 use casemate_protocol::evidence::health::HealthReport;
 use casemate_protocol::tuf::root::Root;
 use serde_json::Value;
@@ -50,8 +50,8 @@ impl Keeper {
     /// How the appliance is.
     pub(super) fn health(&self) -> HealthReport {
         let state = self.store.state();
-        let assigned = state.assignment.as_ref().map(Assignment::owners).unwrap_or_default();
-        let current = |owner| state.owners.get(owner).is_some_and(|state| state.current().is_some());
+        let in_force = self.snapshot().and_then(|snapshot| self.earlier_receipt(snapshot, None));
+        let outcome = in_force.and_then(|sequence| state.outbox.get(&sequence)).map(|entry| entry.code);
         health::report(&Vitals {
             enrolled: self.confirmed().ok().map(|identity| (identity.appliance, identity.jurisdiction)),
             demo: self.is_demo(),
@@ -59,7 +59,7 @@ impl Keeper {
             signed_at: self.signed_at(),
             snapshot: self.snapshot(),
             generations: state.owners.values().filter(|state| state.current().is_some()).count(),
-            lagging: assigned.iter().filter(|owner| !current(owner)).count(),
+            incomplete: outcome.filter(|code| code.class() != Class::Done),
             receipts_waiting: state.outbox.values().filter(|entry| !entry.taken).count(),
             damaged: self.damage.is_some(),
             uncopied: !self.store.is_copied(),
