@@ -71,7 +71,8 @@ enum Command {
     /// Write a bundle for a stick or a folder
     ///
     /// Checks first, as `casemate check` does, and writes nothing that an addressed appliance would refuse. The file appears
-    /// whole or not at all, as <timestamp version>-<8 hex of its SHA-256>.casemate; packing the same state twice gives
+    /// whole or not at all, named by the timestamp's version and its own digest
+    /// (`7-1f0c22ab.casemate`); packing the same state twice gives
     /// the same bytes. `tar tf` lists it.
     Pack(commands::pack::Args),
     /// Show what bundles hold
