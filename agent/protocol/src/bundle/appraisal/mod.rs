@@ -28,6 +28,7 @@ mod stage;
 mod verdict;
 
 pub use judge::{Appraisal, Audience};
+pub use owners::parse as parse_manifest;
 pub use presumes::{MAX_PRESUMED, MAX_PRESUMES, Presumes};
 pub use refusal::{OwnerRefusal, Refusal};
 pub use verdict::{

@@ -27,8 +27,11 @@ pub(super) fn manifest_for(owner: &Owner, appliance: &ApplianceId, targets: &Tar
 }
 
 /// The manifest in `raw`, whose digest and length are already known to be signed, checked against the owner's
-/// `targets`.
-pub(super) fn parse(owner: &Owner, target: &str, raw: &[u8], targets: &Targets) -> Result<OwnerManifest, OwnerRefusal> {
+/// `targets`. A caller that has not verified these knows only that the manifest fits them.
+///
+/// # Errors
+/// The manifest is malformed, contradicts `targets`, or asks for what this version cannot do.
+pub fn parse(owner: &Owner, target: &str, raw: &[u8], targets: &Targets) -> Result<OwnerManifest, OwnerRefusal> {
     let refuse = |why: String| OwnerRefusal::Manifest { target: target.into(), why };
     let value = canonical::parse(raw).map_err(|error| refuse(error.to_string()))?;
     let manifest: Manifest = serde_json::from_value(value).map_err(|error| refuse(error.to_string()))?;
