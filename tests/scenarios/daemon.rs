@@ -188,6 +188,30 @@ fn a_daemon_killed_at_any_moment_of_an_import_leaves_the_old_or_the_new_state_wh
 }
 
 #[test]
+fn sigterm_in_the_middle_of_an_import_stops_at_once_and_the_import_can_be_done_again() {
+    let (appliance, mut site) = (Appliance::new(crate::AGENT), Site::single(vec![7; 96 << 20]));
+    appliance.enrol(&mut site, "lux-001");
+    let bundle = appliance.path("large.casemate");
+    std::fs::write(&bundle, site.issue().bundle().bytes()).unwrap();
+    let daemon = Daemon::start(&appliance);
+    let mut command = appliance.command(&["import", bundle.to_str().unwrap()]);
+    let mut client = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // The event waited for: the first byte of content is staged.
+    let staging = appliance.path("state/staging");
+    let is_empty = || std::fs::read_dir(&staging).unwrap().next().is_none();
+    while is_empty() && client.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    assert!(daemon.stop(Signal::SIGTERM).success());
+    let answered = client.wait().unwrap();
+    let status = appliance.status();
+    assert_eq!((status.damage.clone(), status.owners.len() == 1), (None, answered.success()));
+    assert!(run(&appliance, &["import", bundle.to_str().unwrap()]).status.success());
+    assert_eq!(appliance.current("groups/clinics/data/file").unwrap().len(), 96 << 20);
+    assert_eq!(appliance.receipts().len(), 1);
+}
+
+#[test]
 fn commands_speak_for_people_and_for_programs() {
     let (appliance, _) = carrying();
     let output = import(&appliance);

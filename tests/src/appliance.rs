@@ -229,8 +229,11 @@ pub fn files_below(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
             let (path, kind) = entry.map(|entry| (entry.path(), entry.file_type().unwrap())).unwrap();
             if kind.is_dir() {
                 folders.push(path);
-            } else if kind.is_file() {
-                files.push((path.clone(), std::fs::read(&path).unwrap()));
+            } else if kind.is_file()
+                && let Ok(content) = std::fs::read(&path)
+            {
+                // One that was renamed meanwhile is found under its new name the next time.
+                files.push((path, content));
             }
         }
     }
