@@ -13,6 +13,8 @@ mod error;
 mod restore;
 mod stage;
 mod switch;
+#[cfg(test)]
+mod tests;
 mod trees;
 
 pub use drive::{Change, DriveError, Ledger, drive, recover};
