@@ -57,6 +57,19 @@ fn a_terminating_delegation_ends_the_search() {
 }
 
 #[test]
+fn a_terminating_delegation_further_down_ends_the_search_for_its_elders_too() {
+    let edges: [(&str, &str, &[&str], Value); 3] = [
+        ("targets", "A", &["*"], json!({})),
+        ("targets", "B", &["*"], json!({ "f": file(b"B") })),
+        ("A", "C", &["*"], json!({})),
+    ];
+    let (mut repository, mut client) = graph_with(&edges, |repository| {
+        repository.doc("A")["delegations"]["roles"][0]["terminating"] = json!(true);
+    });
+    assert_eq!(answers(&mut client, &mut repository, "f"), "absent");
+}
+
+#[test]
 fn a_cycle_ends() {
     let (mut repository, mut client) =
         graph(&[("targets", "A", &["*"], json!({})), ("A", "B", &["*"], json!({})), ("B", "A", &["*"], json!({}))]);

@@ -104,6 +104,9 @@ fn an_owner_keeps_to_the_paths_delegated_to_it_even_inside_its_tree() {
         repository.doc("targets")["delegations"]["roles"][0]["paths"] = json!(["groups/a/f"]);
         repository.doc("group.a")["targets"]["groups/a/g"] = file(b"g");
     });
+    repository.requests.clear();
+    assert_eq!(answers(&mut client, &mut repository, "groups/a/z"), "absent");
+    assert!(repository.requests.is_empty(), "a role that does not speak for the path is not even asked for");
     let group = RoleName::foreign("group.a");
     assert!(client.load(&group).is_none());
     serve(&mut client, &mut repository).unwrap();
