@@ -109,8 +109,9 @@ fn judged(members: &Members, appliance: &str) {
         }
     }
     if let Ok(verdict) = appraisal.finish() {
-        for owner in verdict.addressee.owners {
-            for wanted in owner.outcome.expect("the golden bundle is sound").objects {
+        // An owner whose metadata was edited fails alone; of every other one all is there.
+        for manifest in verdict.addressee.owners.into_iter().filter_map(|owner| owner.outcome.ok()) {
+            for wanted in manifest.objects {
                 assert!(wanted.parts.iter().all(|part| staged.contains(&part.sha256)), "accepted means whole");
             }
         }
