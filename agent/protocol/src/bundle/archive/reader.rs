@@ -139,9 +139,11 @@ impl Reader {
                     return Ok(Some(Event::MemberEnd));
                 }
                 State::EndMark { left } => {
+                    // Where the second block starts, however the input is cut.
+                    let mark = start - (BLOCK - *left) as u64;
                     let bytes = take(input, *left, &mut self.offset);
                     if bytes.iter().any(|byte| *byte != 0) {
-                        return Err(ArchiveError::EndMark { offset: start });
+                        return Err(ArchiveError::EndMark { offset: mark });
                     }
                     *left -= bytes.len();
                     if *left > 0 {
