@@ -80,14 +80,16 @@ pub fn message(signed: &impl Serialize) -> Result<Vec<u8>, JsonError> {
     Ok(canonical::encode(&serde_json::to_value(signed)?))
 }
 
-/// A signed document as text: canonical JSON with a line end, so that equal content is equal bytes.
+/// A signed document as text: compact JSON with sorted keys and a line end, so that equal content is equal bytes.
+///
+/// Unlike the canonical form, which is signed and never stored, this escapes control characters: it is valid JSON.
 ///
 /// # Errors
 /// As [`message`].
 pub fn assemble(signed: &impl Serialize, mut signatures: Vec<Signature>) -> Result<Vec<u8>, JsonError> {
     signatures.sort_by(|a, b| a.keyid.cmp(&b.keyid));
     let document = json!({ "signatures": signatures, "signed": serde_json::to_value(signed)? });
-    let mut text = canonical::encode(&document);
+    let mut text = serde_json::to_vec(&document)?;
     text.push(b'\n');
     Ok(text)
 }
@@ -99,4 +101,17 @@ pub fn assemble(signed: &impl Serialize, mut signatures: Vec<Signature>) -> Resu
 pub fn sign(signed: &impl Serialize, keyid: KeyId, sign: impl Fn(&[u8]) -> Vec<u8>) -> Result<Signature, JsonError> {
     let sig = crate::encoding::to_hex(&sign(&message(signed)?));
     Ok(Signature { keyid, sig })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_with_control_characters_is_still_json_and_signed_in_its_canonical_form() {
+        let text = assemble(&json!({ "summary": "line\nline \u{1}" }), Vec::new()).unwrap();
+        let document = Unverified::parse(&text).unwrap();
+        assert_eq!(document.signed()["summary"], "line\nline \u{1}");
+        assert_eq!(message(document.signed()).unwrap(), b"{\"summary\":\"line\nline \x01\"}");
+    }
 }
