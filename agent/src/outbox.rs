@@ -3,12 +3,16 @@
 //! What leaves is listed, shown and logged, and is nothing but receipts and health reports: signed statements of closed
 //! schemas. Kept small enough to be audited by itself (R08).
 
-use std::fs;
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use casemate_protocol::code::{Code, Explain};
 use casemate_protocol::digest::Digest;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat, renameat};
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 use thiserror::Error;
 
 /// Why a receipt did not leave.
@@ -84,37 +88,81 @@ pub fn folder_name(device: &Digest) -> String {
     name
 }
 
-/// Writes `releases` into `folder` and returns what was written. File names say the opaque `outbox` name and the
-/// number, so that several appliances' receipts may lie in one folder. One that lies there already is not written
-/// again.
+/// Writes `releases` into the folder `below` names, component by component, under `base`, and returns what was
+/// written. File names say the opaque `outbox` name and the number, so that several appliances' receipts may lie in
+/// one folder. One that lies there already is not written again.
+///
+/// Nothing below `base` is followed if it is a link: whoever prepared a stick would choose which of the appliance's own
+/// files a receipt overwrites.
 ///
 /// # Durability
 /// Files and folder are flushed when it returns: a stick may be pulled out then.
 ///
 /// # Errors
-/// The folder cannot be written.
-pub fn release(folder: &Path, outbox: &str, releases: &[Release]) -> Result<Vec<PathBuf>, OutboxError> {
+/// The folder cannot be written, or is a link.
+pub fn release(base: &Path, below: &[&str], outbox: &str, releases: &[Release]) -> Result<Vec<PathBuf>, OutboxError> {
+    let path = below.iter().fold(base.to_owned(), |path, name| path.join(name));
     let fail = |action, path: &Path| {
         let path = path.to_owned();
-        move |source| OutboxError { action, path, source }
+        move |source: io::Error| OutboxError { action, path, source }
     };
-    fs::create_dir_all(folder).map_err(fail("create", folder))?;
+    let folder = open_folder(base, below).map_err(fail("create", &path))?;
     let mut written = Vec::new();
     for release in releases {
-        let path = folder.join(release.file_name(outbox));
-        if fs::read(&path).is_ok_and(|there| there == release.envelope()) {
+        let name = release.file_name(outbox);
+        let path = path.join(&name);
+        if holds(&folder, &name, release.envelope()).unwrap_or(false) {
             continue;
         }
-        let part = path.with_extension("part");
-        let mut file = fs::File::create(&part).map_err(fail("create", &part))?;
-        file.write_all(release.envelope()).and_then(|()| file.sync_all()).map_err(fail("write", &part))?;
-        fs::rename(&part, &path).map_err(fail("write", &path))?;
+        put(&folder, &name, release.envelope()).map_err(fail("write", &path))?;
         let digest = Digest::of(release.envelope());
         tracing::info!(receipt = release.receipt(), bytes = release.envelope().len(), %digest, "leaves the appliance");
         written.push(path);
     }
-    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail("flush", folder))?;
+    folder.sync_all().map_err(fail("flush", &path))?;
     Ok(written)
+}
+
+/// The folder, made where it is not there; only `base` itself may be reached through links.
+fn open_folder(base: &Path, below: &[&str]) -> io::Result<File> {
+    fs::create_dir_all(base)?;
+    let mut folder = File::open(base)?;
+    for name in below {
+        match mkdirat(&folder, *name, Mode::from_bits_truncate(0o755)) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        folder = open_at(&folder, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+    }
+    Ok(folder)
+}
+
+fn open_at(folder: &File, name: &str, flags: OFlag) -> io::Result<File> {
+    let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    Ok(openat(folder, name, flags, Mode::from_bits_truncate(0o644))?.into())
+}
+
+/// Whether the file `name` is there with exactly this content. At most that much of it is read.
+fn holds(folder: &File, name: &str, content: &[u8]) -> io::Result<bool> {
+    let file = open_at(folder, name, OFlag::O_RDONLY)?;
+    let metadata = file.metadata()?;
+    let mut there = Vec::new();
+    Ok(metadata.is_file()
+        && metadata.len() == content.len() as u64
+        && file.take(metadata.len()).read_to_end(&mut there)? == content.len()
+        && there == content)
+}
+
+fn put(folder: &File, name: &str, content: &[u8]) -> io::Result<()> {
+    let part = format!("{name}.part");
+    match unlinkat(folder, part.as_str(), UnlinkatFlags::NoRemoveDir) {
+        Ok(()) | Err(Errno::ENOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let mut file = open_at(folder, &part, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    Ok(renameat(folder, part.as_str(), folder, name)?)
 }
 
 #[cfg(test)]
@@ -124,15 +172,43 @@ mod tests {
     #[test]
     fn only_what_was_listed_leaves_and_once() {
         let folder = tempfile::tempdir().unwrap();
-        let out = folder.path().join("out/a");
+        let (base, out) = (folder.path(), folder.path().join("out/a"));
         let releases = [1, 2].map(|sequence| Release::Receipt { sequence, envelope: vec![b'x'; 10] });
         let names = ["a-receipt-000001.json", "a-receipt-000002.json"].map(|name| out.join(name));
-        assert_eq!(release(&out, "a", &releases).unwrap(), names);
-        assert_eq!(release(&out, "a", &releases).unwrap(), [] as [PathBuf; 0]);
+        assert_eq!(release(base, &["out", "a"], "a", &releases).unwrap(), names);
+        assert_eq!(release(base, &["out", "a"], "a", &releases).unwrap(), [] as [PathBuf; 0]);
         for envelope in [b"ok".to_vec(), b"stale".to_vec()] {
-            assert_eq!(release(&out, "a", &[Release::Health { envelope }]).unwrap(), [out.join("a-health.json")]);
+            assert_eq!(
+                release(base, &["out", "a"], "a", &[Release::Health { envelope }]).unwrap(),
+                [out.join("a-health.json")]
+            );
         }
         assert_eq!(fs::read_dir(&out).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn a_prepared_stick_cannot_point_a_receipt_at_a_file_of_the_appliance() {
+        use std::os::unix::fs::symlink;
+
+        let folder = tempfile::tempdir().unwrap();
+        let (stick, key) = (folder.path().join("stick"), folder.path().join("receipts.p8"));
+        let out = stick.join("out/a");
+        fs::create_dir_all(&out).unwrap();
+        fs::write(&key, b"private").unwrap();
+        for name in ["a-receipt-000001.json.part", "a-receipt-000001.part", "a-receipt-000001.json"] {
+            symlink(&key, out.join(name)).unwrap();
+        }
+        nix::unistd::mkfifo(&out.join("a-receipt-000002.json"), Mode::S_IRWXU).unwrap();
+        let releases = [1, 2].map(|sequence| Release::Receipt { sequence, envelope: vec![b'x'; 10] });
+        release(&stick, &["out", "a"], "a", &releases).unwrap();
+        assert_eq!(fs::read(&key).unwrap(), b"private");
+        assert!(fs::symlink_metadata(out.join("a-receipt-000001.json")).unwrap().is_file());
+        for link in ["out/b", "elsewhere"] {
+            symlink(folder.path(), stick.join(link)).unwrap();
+        }
+        assert!(release(&stick, &["out", "b"], "b", &releases).is_err());
+        assert!(release(&stick, &["elsewhere", "c"], "c", &releases).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]

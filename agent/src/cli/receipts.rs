@@ -74,7 +74,7 @@ impl Export {
             releases.push(Release::Receipt { sequence: entry.sequence, envelope });
         }
         let written =
-            if releases.is_empty() { Vec::new() } else { outbox::release(&self.output, &list.outbox, &releases)? };
+            if releases.is_empty() { Vec::new() } else { outbox::release(&self.output, &[], &list.outbox, &releases)? };
         for entry in list.receipts.iter().filter(|entry| !entry.taken) {
             ask(setup, Call::ReceiptTaken { sequence: entry.sequence })?;
         }

@@ -186,8 +186,7 @@ fn refusal(desk: &Desk, file: PathBuf, error: IntakeError) -> Result<BundleRepor
 fn send_home(desk: &Desk, stick: &Path) {
     let sent = || -> Result<usize, Failure> {
         let outgoing = desk.ask_blocking(Keeper::outgoing)??;
-        let folder = stick.join("out").join(&outgoing.outbox);
-        outbox::release(&folder, &outgoing.outbox, &outgoing.releases)?;
+        outbox::release(stick, &["out", &outgoing.outbox], &outgoing.outbox, &outgoing.releases)?;
         let sequences: Vec<_> = outgoing.releases.iter().filter_map(Release::receipt).collect();
         let count = sequences.len();
         desk.ask_blocking(move |keeper| keeper.receipt_taken(&sequences))??;
