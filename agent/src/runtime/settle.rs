@@ -91,6 +91,8 @@ impl Keeper {
     pub(super) fn settle(&mut self, verdict: &Verdict) -> Result<BundleReport, Failure> {
         self.writable()?;
         if let Some(report) = self.replayed(verdict) {
+            // A bundle that was seen before may still bring a newer root.
+            self.keep_roots(&verdict.trust.roots)?;
             return Ok(report);
         }
         self.adopt(verdict)?;
