@@ -392,3 +392,45 @@ fn the_cage_holds_every_thread_and_lets_none_open_a_socket() {
     }
     assert!(Command::new(CHILD).args(["probe", "nothing", "confined"]).status().unwrap().success());
 }
+
+#[test]
+fn the_cage_leaves_no_file_but_those_in_the_staging_folder() {
+    for what in [
+        "read-beside",
+        "write-beside",
+        "overwrite-beside",
+        "rename-beside",
+        "remove-beside",
+        "read-memory",
+        "write-inside",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let staging = folder.path().join("staging");
+        std::fs::create_dir(&staging).unwrap();
+        std::fs::write(folder.path().join("secret"), b"key").unwrap();
+        let probe = |arguments: &[&str]| {
+            Command::new(CHILD).current_dir(&staging).arg("probe").args(arguments).status().unwrap().success()
+        };
+        assert_eq!(probe(&[what, "confined"]), what == "write-inside", "{what} inside");
+        assert_eq!(std::fs::read(folder.path().join("secret")).unwrap(), b"key");
+        assert!(probe(&[what]), "{what} works outside");
+    }
+}
+
+#[test]
+fn a_child_that_was_taken_over_cannot_have_an_outcome_signed() {
+    let site = Site::sample();
+    let bench = Bench::new(&site);
+    for code in ["applied", "already-applied", "disk-full"] {
+        let ending = format!("{{\"refused\":{{\"code\":\"{code}\",\"text\":\"\",\"input\":null}}}}");
+        let program = bench.folder.path().join("child");
+        // Tag and length of the frame that ends a report; then it waits until it is no longer listened to.
+        let frame = format!("\\024\\{:03o}\\000\\000\\000", ending.len());
+        std::fs::write(&program, format!("#!/bin/sh\nprintf '{frame}{ending}'\ncat <&1 >/dev/null\n")).unwrap();
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        let launcher = Launcher::program(&program);
+        let error =
+            launcher.import(&bench.input(b"x"), &bench.order, &bench.staging(), &|_| false, &mut |_| {}).unwrap_err();
+        assert_eq!((error.code(), error.to_string().contains(code)), (Code::IntakeFailed, true), "{error}");
+    }
+}

@@ -71,6 +71,8 @@ fn live() -> Option<()> {
     let mut parent: File = io::stdout().as_fd().try_clone_to_owned().ok()?.into();
     let input: File = io::stdin().as_fd().try_clone_to_owned().ok()?.into();
     let staging = Staging::open().ok()?;
+    // Before the hashing thread starts: the fence holds the thread that builds it and those that follow.
+    sandbox::fence(&staging).ok()?;
     let hashing = Hashing::start().ok()?;
     sandbox::enter().ok()?;
     let (head, stored) = receive_order(&mut parent)?;

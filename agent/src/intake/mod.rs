@@ -3,8 +3,8 @@
 //! ```text
 //!            opened input (stdin)             frames (a socket pair as stdout)
 //!  parent ──────────────────────▶ child ◀───────────────────────────────────▶ parent
-//!    │  no path, no name            │  seccomp without sockets, no new privileges,
-//!    │                              │  resource limits, not dumpable
+//!    │  no path, no name            │  seccomp without sockets, no new privileges, resource limits,
+//!    │                              │  not dumpable; Landlock: no file outside the staging folder
 //!    │                              └─ writes objects, under their hashes only, into the staging folder (its cwd)
 //!    └─ after reaping: appraises the metadata again, hashes every object up to 1 MiB again, checks the others' size
 //! ```
@@ -27,4 +27,4 @@ pub use error::{IntakeError, Remains};
 pub use input::Input;
 pub use launcher::{CHILD_ARGUMENT, Launcher};
 pub use order::{Order, Progress, Survey};
-pub use sandbox::{SandboxError, enter as confine};
+pub use sandbox::{SandboxError, enter as confine, fence};

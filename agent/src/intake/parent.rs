@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use casemate_protocol::bundle::appraisal::{Appraisal, Audience, Disposition, Refusal, Wanted};
 use casemate_protocol::bundle::archive::{Member, MemberKind};
-use casemate_protocol::code::{Code, Explain};
+use casemate_protocol::code::{Class, Code, Explain};
 use casemate_protocol::digest::Digest;
 use casemate_protocol::tuf::client::{Client, Rules};
 use nix::fcntl::OFlag;
@@ -194,6 +194,10 @@ pub(super) fn failure(report: &Report, input: &Input, order: &Order, staging: &P
         Ending::Done { .. } => return None,
         Ending::Refused { .. } | Ending::InputFailed { .. } if input.is_changed() => {
             IntakeError::Changed { path: input.path().into() }
+        }
+        // What a receipt will say is signed: a child that was taken over must not have it say that a bundle was applied.
+        Ending::Refused { code, .. } if code.class() != Class::Refused => {
+            IntakeError::Child(format!("it calls {code} a refusal"))
         }
         Ending::Refused { code, text, input } => {
             let mut appraisal = replay(report, order).ok();

@@ -1,7 +1,9 @@
 //! What the child may still do: read its input, write into its folder, talk to its parent, end.
 
 use std::collections::BTreeMap;
+use std::os::fd::AsFd;
 
+use landlock::{ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr};
 use nix::libc;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
@@ -27,10 +29,13 @@ pub enum SandboxError {
     /// Building the filter.
     #[error("the system call filter cannot be built")]
     Backend(#[from] seccompiler::BackendError),
+    /// The kernel has no Landlock, or refuses the rules.
+    #[error("the file system cannot be closed off")]
+    Fence(#[from] landlock::RulesetError),
 }
 
 /// System calls the child and its hashing thread make once their input is open. No sockets, no execution, no other
-/// process, no names but those below the folder it was started in that it can build from hashes.
+/// process. The filter cannot read names; [`fence`] limits those.
 const ALLOWED: &[libc::c_long] = &[
     libc::SYS_read,
     libc::SYS_write,
@@ -81,6 +86,25 @@ fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
         std::env::consts::ARCH.try_into()?,
     )?;
     filter.try_into()
+}
+
+/// Leaves this thread, and every one it starts later, plain files directly or deeper in `folder`, and no other file of
+/// the system: the child runs as the user who owns the device's keys, the journal and the memory of the parent.
+///
+/// # Errors
+/// The kernel has no Landlock or refuses; the process must not go on.
+pub fn fence(folder: impl AsFd) -> Result<(), SandboxError> {
+    let kept = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::RemoveFile | AccessFs::Truncate;
+    Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::from_all(ABI::V1))?
+        // What newer kernels can forbid beside that.
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(ABI::V5))?
+        .create()?
+        .add_rule(PathBeneath::new(folder, kept))?
+        .restrict_self()?;
+    Ok(())
 }
 
 /// Locks the process in, every thread of it. Threads must have been started before.

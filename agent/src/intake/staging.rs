@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use casemate_protocol::bundle::appraisal::Placement;
@@ -37,6 +37,12 @@ pub(super) struct Staging {
 pub(super) enum Found {
     Whole,
     Parts(BTreeSet<usize>),
+}
+
+impl AsFd for Staging {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.folder.as_fd()
+    }
 }
 
 fn partial(object: &Digest) -> String {
