@@ -26,6 +26,24 @@ pub(crate) struct Remembered {
     pub(crate) owners: BTreeMap<Owner, update::State>,
 }
 
+/// Whether `record` changes anything the second copy keeps beside the journal's size.
+pub(super) fn is_kept(record: &Record) -> bool {
+    match record {
+        Record::Accepted(_)
+        | Record::Root { .. }
+        | Record::Raised { .. }
+        | Record::Enrolled { .. }
+        | Record::Owner { .. }
+        | Record::Receipt { .. }
+        | Record::Taken { .. } => true,
+        Record::Started { .. }
+        | Record::Stopped { .. }
+        | Record::Outcome(_)
+        | Record::Refused { .. }
+        | Record::DiskFull { .. } => false,
+    }
+}
+
 /// The keys that `records` changed, after they were folded into `state`.
 pub(super) fn touched(records: &[Record], state: &SmallState, size: u64, batch: &mut sled::Batch) {
     put("size", &size, batch);

@@ -40,9 +40,10 @@ impl SecondCopy {
         self.flushes
     }
 
-    /// Writes what `records` changed; flushes at a milestone.
+    /// Writes what `records` changed; flushes at a milestone. Records that change nothing kept here cost nothing: the
+    /// size goes along with the next that does.
     pub(crate) fn follow(&mut self, records: &[Record], state: &SmallState, size: u64) {
-        if self.failed {
+        if self.failed || self.db.is_some() && !records.iter().any(content::is_kept) {
             return;
         }
         let outcome = match self.db.take() {
