@@ -14,9 +14,10 @@ pub struct Failure {
     /// The stable code.
     pub code: Code,
     /// What failed.
+    #[serde(rename = "what")]
     pub message: String,
     /// Why, outermost cause first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, rename = "why", skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<String>,
     /// What to do.
     pub remedy: String,
@@ -46,9 +47,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error: {} ({})", self.message, self.code)?;
         for cause in &self.causes {
-            write!(f, "\nwhy: {cause}")?;
+            write!(f, "\n  why: {cause}")?;
         }
-        write!(f, "\nto do: {}", self.remedy)
+        write!(f, "\n  to do: {}", self.remedy)
     }
 }
 
@@ -64,13 +65,16 @@ pub fn status(code: Code) -> u8 {
     }
 }
 
-/// Tells the operator about a failure and ends with its exit code.
+/// Tells the operator about a failure, as data too if `json`, and ends with its exit code.
 #[must_use]
-pub fn report(result: &Result<Code, Failure>) -> ExitCode {
+pub fn report(result: &Result<Code, Failure>, json: bool) -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(status(*code)),
         Err(failure) => {
             eprintln!("{failure}");
+            if json {
+                println!("{:#}", serde_json::json!({ "error": failure }));
+            }
             ExitCode::from(status(failure.code))
         }
     }
@@ -96,7 +100,7 @@ mod tests {
         let text = failure.to_string();
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[0], "error: the stick cannot be read (input-unreadable)");
-        assert!(lines[1].starts_with("why: ") && lines[2].starts_with("to do: "), "{text}");
+        assert!(lines[1].starts_with("  why: ") && lines[2].starts_with("  to do: "), "{text}");
     }
 
     #[test]

@@ -229,11 +229,24 @@ fn commands_speak_for_people_and_for_programs() {
     assert_eq!(files_below(&home).len(), 1);
     assert_eq!(appliance.status().receipts_waiting, 0);
 
-    failed(&run(&appliance, &["import", "/nonexistent"]), 3, Code::InputUnreadable);
+    let wrong = run(&appliance, &["--json", "import", "/nonexistent"]);
+    failed(&wrong, 3, Code::InputUnreadable);
+    let error = &serde_json::from_slice::<serde_json::Value>(&wrong.stdout).unwrap()["error"];
+    assert!(error["code"] == "input-unreadable" && error["why"].is_array() && error["remedy"].is_string(), "{error}");
     failed(&run(&appliance, &["enrol", "accept", "/nonexistent"]), 3, Code::InputUnreadable);
-    assert_eq!(run(&appliance, &["frobnicate"]).status.code(), Some(2));
+    failed(&run(&appliance, &["frobnicate"]), 2, Code::UsageInvalid);
     std::fs::write(appliance.path("agent.toml"), "stat = '/x'\n").unwrap();
     failed(&run(&appliance, &["status"]), 2, Code::ConfigInvalid);
+}
+
+#[test]
+fn a_question_before_enrolment_makes_no_state() {
+    let appliance = Appliance::new(crate::AGENT);
+    std::fs::remove_dir_all(appliance.path("state")).ok();
+    for question in [&["status"][..], &["health"], &["receipts", "list"], &["import", "."]] {
+        failed(&run(&appliance, question), 1, Code::NotEnrolled);
+        assert!(!appliance.path("state").exists(), "{question:?}: who asks first would own the folder");
+    }
 }
 
 #[test]

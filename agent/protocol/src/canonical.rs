@@ -14,7 +14,7 @@ pub const MAX_DEPTH: usize = 32;
 
 /// Why a text is not an acceptable JSON document.
 #[derive(Debug, Error)]
-#[error("not an acceptable JSON document: {0}")]
+#[error("not an acceptable JSON document")]
 pub struct JsonError(#[from] serde_json::Error);
 
 /// Parses one JSON document: UTF-8, integers only, no repeated keys, at most [`MAX_DEPTH`] levels, nothing after

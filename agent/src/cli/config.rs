@@ -14,17 +14,13 @@ pub(super) enum ConfigVerb {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Check {
-    /// Print it for programs.
-    #[arg(long)]
-    json: bool,
-}
+pub(super) struct Check {}
 
 impl ConfigVerb {
     pub(super) fn run(self, setup: &Setup) -> Result<Code, Failure> {
-        let Self::Check(check) = self;
+        let Self::Check(Check {}) = self;
         let meant = setup.load()?;
-        if check.json {
+        if setup.json {
             print_json(&json!({
                 "state": meant.state, "socket": meant.socket, "stick": meant.stick, "reserve": meant.reserve,
             }))?;

@@ -43,6 +43,9 @@ pub(super) enum CommandError {
     /// The answer has another shape.
     #[error("the agent's answer has another shape")]
     Answer(#[source] serde_json::Error),
+    /// There is nothing to host a loop over.
+    #[error("there is no state in {0}: this appliance never asked to join a site")]
+    NoState(PathBuf),
     /// Nobody confirmed the words.
     #[error("nobody confirmed the words")]
     Unconfirmed,
@@ -54,6 +57,7 @@ impl Explain for CommandError {
             Self::Read { .. } => Code::InputUnreadable,
             Self::Write { .. } => Code::UsageInvalid,
             Self::Start(_) | Self::Answer(_) => Code::Internal,
+            Self::NoState(_) => Code::NotEnrolled,
             Self::Unconfirmed => Code::WordsDiffer,
         }
     }
@@ -61,6 +65,9 @@ impl Explain for CommandError {
     fn remedy(&self) -> String {
         match self {
             Self::Write { .. } => "Choose a place that can be written.".into(),
+            Self::NoState(_) => "Run `casemate-agent enrol request` as the user the agent runs as; if the state is \
+                                 elsewhere, name its configuration with --config."
+                .into(),
             Self::Unconfirmed => {
                 "Compare the words with those of the control plane, then type yes, or give them with --words.".into()
             }
@@ -74,6 +81,8 @@ impl Explain for CommandError {
 pub(super) struct Setup {
     pub(super) file: PathBuf,
     pub(super) clock: WallClock,
+    /// Print data as JSON, errors too.
+    pub(super) json: bool,
 }
 
 impl Setup {
@@ -103,6 +112,10 @@ pub(super) fn ask_watching(setup: &Setup, call: Call, look: impl Fn(Progress) + 
     block_on(async move {
         if let Some(client) = Client::connect(&config.socket).await {
             return client.call(&call).await;
+        }
+        // Whoever makes the folder owns it: a question asked by root must not lock the agent's user out.
+        if call != Call::EnrolRequest && !config.state.exists() {
+            return Err(CommandError::NoState(config.state).into());
         }
         let agent = Agent::start(config).await?;
         let mut progress = agent.progress();

@@ -10,16 +10,12 @@ use crate::exit::Failure;
 use crate::local_api::call::Call;
 
 #[derive(Debug, Args)]
-pub(super) struct Health {
-    /// Print the report for programs.
-    #[arg(long)]
-    json: bool,
-}
+pub(super) struct Health {}
 
 impl Health {
     pub(super) fn run(self, setup: &Setup) -> Result<Code, Failure> {
         let report: HealthReport = ask_for(setup, Call::Health)?;
-        if self.json {
+        if setup.json {
             print_json(&report)?;
         } else {
             show(&report);

@@ -18,9 +18,6 @@ use crate::local_api::call::Call;
 pub(super) struct Import {
     /// A bundle, a folder of bundles, or a stick with `in/`.
     path: PathBuf,
-    /// Print the report for programs.
-    #[arg(long)]
-    json: bool,
 }
 
 impl Import {
@@ -32,11 +29,11 @@ impl Import {
         let answer = ask_watching(setup, Call::Import { path }, move |step| show_progress(&shown, step));
         bar.finish_and_clear();
         let report: ImportReport = read(answer?)?;
-        if self.json {
+        if setup.json {
             print_json(&report)?;
         }
         for bundle in &report.bundles {
-            show(bundle, self.json);
+            show(bundle, setup.json);
         }
         Ok(report.code)
     }
@@ -72,7 +69,7 @@ fn show(bundle: &BundleReport, json: bool) {
     if let Some(failure) = &bundle.failure {
         eprintln!("{name}:\n{failure}");
     } else if bundle.code.class() != Class::Done {
-        eprintln!("{name}: {} ({})\nto do: {}", bundle.code.meaning(), bundle.code, bundle.code.remedy());
+        eprintln!("{name}:\nerror: {} ({})\n  to do: {}", bundle.code.meaning(), bundle.code, bundle.code.remedy());
     } else if !json {
         println!("{name}: {}", bundle.code);
     }

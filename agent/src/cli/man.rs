@@ -10,7 +10,8 @@ use crate::exit::Failure;
 
 #[derive(Debug, Args)]
 pub(super) struct Man {
-    /// The folder.
+    /// Where to write `casemate-agent.1` and a page for every command.
+    #[arg(value_name = "DIR")]
     folder: PathBuf,
 }
 

@@ -10,6 +10,7 @@ mod man;
 mod receipts;
 mod run;
 mod status;
+mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,20 +26,26 @@ use crate::telemetry;
 
 /// The agent of an offline-cloud appliance: verified bundles in, signed receipts out.
 ///
-/// Exit codes: 0 done, 1 the input was refused and nothing changed, 2 wrong usage or configuration, 3 the environment
-/// failed, 4 the state is damaged.
+/// Data goes to stdout, talk to stderr.
 #[derive(Debug, Parser)]
-#[command(name = "casemate-agent", version, max_term_width = 110, arg_required_else_help = true)]
+#[command(name = "casemate-agent", version, max_term_width = 110, after_help = EXITS, after_long_help = EXITS)]
 struct Cli {
     /// The configuration file.
     #[arg(long, global = true, value_name = "FILE", default_value = DEFAULT_PATH)]
     config: PathBuf,
+    /// Print data as JSON, errors too.
+    #[arg(long, global = true)]
+    json: bool,
     /// Say more on standard error; twice for everything.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
     #[command(subcommand)]
     verb: Verb,
 }
+
+const EXITS: &str = "\
+Exit codes: 0 done or nothing to do; 1 refused, nothing changed; 2 the command line or the configuration is wrong; 3 the \
+environment failed; 4 stored state is damaged. Every error names a code; see docs/codes.md.";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
@@ -70,12 +77,7 @@ enum Verb {
 pub fn main(clock: WallClock) -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version are answers, not errors.
-            let code = if error.use_stderr() { exit::status(Code::UsageInvalid) } else { 0 };
-            let _shown = error.print();
-            return ExitCode::from(code);
-        }
+        Err(error) => return unparsed(&error),
     };
     let daemon = matches!(cli.verb, Verb::Run(_));
     telemetry::start(match (cli.verbose, daemon) {
@@ -83,12 +85,24 @@ pub fn main(clock: WallClock) -> ExitCode {
         (0, true) | (1, _) => tracing::Level::INFO,
         _ => tracing::Level::TRACE,
     });
-    exit::report(&cli.run(clock))
+    let json = cli.json;
+    exit::report(&cli.run(clock), json)
+}
+
+/// Help and version are answers; everything else clap says is an error like any other.
+fn unparsed(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind;
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _shown = error.print();
+        return if error.use_stderr() { exit::status(Code::UsageInvalid).into() } else { ExitCode::SUCCESS };
+    }
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    exit::report(&Err(usage::UsageError::new(error).into()), json)
 }
 
 impl Cli {
     fn run(self, clock: WallClock) -> Result<Code, Failure> {
-        let setup = Setup { file: self.config, clock };
+        let setup = Setup { file: self.config, clock, json: self.json };
         match self.verb {
             Verb::Enrol(verb) => verb.run(&setup),
             Verb::Import(verb) => verb.run(&setup),

@@ -22,20 +22,13 @@ pub(super) enum Receipts {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct List {
-    /// Print the list for programs.
-    #[arg(long)]
-    json: bool,
-}
+pub(super) struct List {}
 
 #[derive(Debug, Args)]
 pub(super) struct Export {
     /// The folder.
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
-    /// Print what was written for programs.
-    #[arg(long)]
-    json: bool,
 }
 
 impl Receipts {
@@ -50,9 +43,12 @@ impl Receipts {
 impl List {
     fn run(self, setup: &Setup) -> Result<Code, Failure> {
         let list: ReceiptList = ask_for(setup, Call::Receipts)?;
-        if self.json {
+        if setup.json {
             print_json(&list)?;
             return Ok(Code::Applied);
+        }
+        if list.receipts.is_empty() {
+            eprintln!("No receipts.");
         }
         for entry in &list.receipts {
             let about =
@@ -78,7 +74,7 @@ impl Export {
         for entry in list.receipts.iter().filter(|entry| !entry.taken) {
             ask(setup, Call::ReceiptTaken { sequence: entry.sequence })?;
         }
-        if self.json {
+        if setup.json {
             print_json(&json!({ "written": written }))?;
         } else {
             for path in &written {

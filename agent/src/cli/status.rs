@@ -9,16 +9,12 @@ use crate::local_api::answer::{EnrolmentState, StatusReport};
 use crate::local_api::call::Call;
 
 #[derive(Debug, Args)]
-pub(super) struct Status {
-    /// Print the report for programs.
-    #[arg(long)]
-    json: bool,
-}
+pub(super) struct Status {}
 
 impl Status {
     pub(super) fn run(self, setup: &Setup) -> Result<Code, Failure> {
         let report: StatusReport = ask_for(setup, Call::Status)?;
-        if self.json {
+        if setup.json {
             print_json(&report)?;
         } else {
             show(&report);

@@ -103,7 +103,8 @@ impl<'a> Rendering<'a> {
                     let name = component.as_os_str().to_string_lossy().into_owned();
                     let there = listing(&above);
                     let there: Vec<_> = there.iter().map(String::as_str).collect();
-                    wrong(format!("{folder}/{} does not exist", file.from), nearest(&name, &there));
+                    let hint = if there.is_empty() { "put it there".into() } else { nearest(&name, &there) };
+                    wrong(format!("{folder}/{} does not exist", file.from), hint);
                     return None;
                 }
                 Ok(found) if found.is_symlink() => {
@@ -155,6 +156,10 @@ impl<'a> Rendering<'a> {
                     self.findings.push(Finding::new(&relative, line, what, suggestion));
                 }
             }
+        }
+        if contents.len() < group.files.len() {
+            // A file that could not be read may use any of them.
+            return;
         }
         let known: Vec<_> = used.iter().copied().collect();
         for values in group.values.values() {

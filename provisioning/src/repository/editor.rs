@@ -166,8 +166,13 @@ impl Editor<'_> {
             if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }
         };
         let persons = matches!(self.state.persons(), Ok(Persons::Distinct(_))) && signers.threshold > 1;
-        let of = if persons { " of as many persons" } else { "" };
-        format!("signed by {}; {} key(s){of} needed; not signed by {}", list(true), signers.threshold, list(false))
+        let needed = signers.threshold;
+        let needed = match (persons, needed) {
+            (true, _) => format!("{needed} keys of {needed} persons are"),
+            (false, 1) => "1 key is".into(),
+            (false, _) => format!("{needed} keys are"),
+        };
+        format!("signed by {}, not by {}; {needed} needed", list(true), list(false))
     }
 
     /// The whole next state from signed `drafts`: checks their thresholds, then signs snapshot and timestamp with the

@@ -40,6 +40,9 @@ pub(crate) enum KeyError {
         /// Its permission bits.
         mode: u32,
     },
+    /// Holds the other half.
+    #[error("{} is a public key; signing needs the private one", .0.display())]
+    Public(PathBuf),
     /// Not PEM of a PKCS#8 Ed25519 key.
     #[error("{} holds no PKCS#8 Ed25519 private key in PEM", .0.display())]
     Malformed(PathBuf),
@@ -66,6 +69,9 @@ impl Explain for KeyError {
                 "Run `chmod 600 {}`; if somebody else may have read it, make a new key and a new root.",
                 path.display()
             ),
+            Self::Public(path) => {
+                format!("Give the private key's file; beside {} it has no .pub at its end.", path.display())
+            }
             Self::File(error) => error.remedy(),
             other => other.code().remedy().into(),
         }
@@ -115,14 +121,19 @@ impl FileKey {
     /// Unreadable, readable by group or others, or no such key.
     pub(crate) fn read(path: &Path) -> Result<Self, KeyError> {
         let unreadable = |source| KeyError::Unreadable { path: path.to_owned(), source };
-        let file = File::open(path).map_err(unreadable)?;
+        let mut file = File::open(path).map_err(unreadable)?;
         // Of the opened file, not of the path: nobody can swap one for the other in between.
         let mode = file.metadata().map_err(unreadable)?.mode() & 0o7777;
+        let mut raw = Vec::new();
+        (&mut file).take(MAX_LENGTH).read_to_end(&mut raw).map_err(unreadable)?;
+        if serde_json::from_slice::<KeyDocument>(&raw).is_ok() {
+            // Anybody may read that one: to lock it away would help nobody.
+            return Err(KeyError::Public(path.to_owned()));
+        }
         if mode & 0o077 != 0 {
             return Err(KeyError::Exposed { path: path.to_owned(), mode });
         }
-        let mut text = String::new();
-        file.take(MAX_LENGTH).read_to_string(&mut text).map_err(unreadable)?;
+        let text = String::from_utf8_lossy(&raw);
         decode_pem(&text).as_deref().and_then(Self::from_pkcs8).ok_or_else(|| KeyError::Malformed(path.to_owned()))
     }
 
@@ -192,6 +203,16 @@ mod tests {
             assert!(matches!(error, KeyError::Exposed { .. }), "{mode:o}");
             assert_eq!(error.code(), Code::KeyInvalid);
         }
+    }
+
+    #[test]
+    fn the_public_half_is_named_for_what_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("anna.key");
+        FileKey::make(&path).unwrap();
+        let error = FileKey::read(&public_path(&path)).unwrap_err();
+        assert!(matches!(error, KeyError::Public(_)), "{error}");
+        assert!(!error.remedy().contains("chmod"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What is carried to the signers, and what they send back.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use casemate_protocol::canonical::{self, JsonError};
 use casemate_protocol::code::{Code, Explain};
@@ -97,6 +98,9 @@ pub(crate) enum RequestError {
     /// None of the keys may sign any of the documents.
     #[error("none of the keys given may sign anything in the request")]
     NoSigner,
+    /// None of the keys in the folder may, where all were to sign at once.
+    #[error("no key in {} may sign what is planned", .0.display())]
+    NoneAtHand(PathBuf),
     /// No canonical form.
     #[error("the request cannot be encoded")]
     Encode(#[from] JsonError),
@@ -108,7 +112,7 @@ impl Explain for RequestError {
             Self::Json(..) | Self::Shape { .. } | Self::Kind { .. } => Code::UsageInvalid,
             Self::Other { .. } => Code::PlanStale,
             Self::Absent => Code::PlanMissing,
-            Self::NoSigner => Code::SignersMissing,
+            Self::NoSigner | Self::NoneAtHand(_) => Code::SignersMissing,
             Self::Encode(_) => Code::Internal,
         }
     }
@@ -120,6 +124,10 @@ impl Explain for RequestError {
             Self::Absent => "Run `casemate sign request -o FILE` and have it signed.".into(),
             Self::NoSigner => {
                 "Use the key whose id the request names; `casemate key show FILE` tells a key's id.".into()
+            }
+            Self::NoneAtHand(_) => {
+                "Name the folder with --keys, or have the persons sign: `casemate sign request`, `add`, `finish`."
+                    .into()
             }
             Self::Encode(_) => self.code().remedy().into(),
         }

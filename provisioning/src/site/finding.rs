@@ -68,6 +68,9 @@ impl Explain for SiteError {
 
     fn remedy(&self) -> String {
         match self {
+            Self::Findings(findings) if findings.iter().all(|finding| finding.file.starts_with("--")) => {
+                "Correct the option named above.".into()
+            }
             Self::Findings(findings) if findings.len() == 1 => self.code().remedy().into(),
             Self::Findings(_) => "Correct the lines named above.".into(),
             Self::Absent(_) => {

@@ -1,6 +1,6 @@
 //! The site folder as a whole: where everything stands, and that the parts fit together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -114,24 +114,30 @@ impl Site {
         let mut findings = Findings::default();
         let settings = findings.keep(layout.text(settings::FILE).and_then(|text| Settings::parse(&text)))?;
         let inventory = findings.keep(layout.text(inventory::FILE).and_then(|text| inventory::parse(&text)))?;
-        let mut groups = BTreeMap::new();
+        let (mut groups, mut broken) = (BTreeMap::new(), BTreeSet::new());
         for name in names(&layout.file("groups"), "groups", &mut findings)? {
             let read = layout.text(&group::file(&name)).and_then(|text| Group::parse(&name, &text));
             let values = read_values(&layout, &name, &mut findings)?;
-            groups.extend(findings.keep(read)?.map(|group| (name, Group { values, ..group })));
+            match findings.keep(read)? {
+                Some(group) => groups.insert(name, Group { values, ..group }).map_or((), drop),
+                None => broken.extend([name]),
+            }
         }
         let mut enrolled = BTreeMap::new();
         for id in names(&layout.file("appliances"), "appliances", &mut findings)? {
             let raw = file::read(&layout.file(&Enrolled::file(&id)), enrolled::MAX_LENGTH)?;
             enrolled.insert(id.clone(), Enrolled::parse(&id, &raw)?);
         }
-        let inventory = inventory.unwrap_or_default();
-        cross_check(&inventory, &groups, &enrolled, &mut findings);
+        // What a broken inventory would list is not known: to find its appliances missing would mislead.
+        if let Some(inventory) = &inventory {
+            cross_check(inventory, &groups, &broken, &enrolled, &mut findings);
+        }
         let settings = match (findings.none(), settings) {
             (Ok(()), Some(settings)) => settings,
             (Err(error), _) => return Err(error.into()),
             (Ok(()), None) => return Err(SiteError::Absent(layout.root).into()),
         };
+        let inventory = inventory.unwrap_or_default();
         Ok(Self { layout, settings, inventory, groups, enrolled })
     }
 
@@ -243,12 +249,13 @@ fn names(folder: &Path, what: &str, findings: &mut Findings) -> Result<Vec<Name>
 fn cross_check(
     inventory: &[Row],
     groups: &BTreeMap<Name, Group>,
+    broken: &BTreeSet<Name>,
     enrolled: &BTreeMap<ApplianceId, Enrolled>,
     findings: &mut Findings,
 ) {
-    let known: Vec<_> = groups.keys().map(Name::as_str).collect();
+    let known: Vec<_> = groups.keys().chain(broken).map(Name::as_str).collect();
     for row in inventory {
-        for group in row.groups.iter().filter(|group| !groups.contains_key(*group)) {
+        for group in row.groups.iter().filter(|group| !known.contains(&group.as_str())) {
             let what = format!("there is no group {group}");
             findings.push(Finding::new(inventory::FILE, row.line, what, nearest(group.as_str(), &known)));
         }

@@ -20,7 +20,7 @@ fn two_persons_sign_at_their_own_machines() {
         .says("lux-001: addressed for the first time, with clinics")
         .says("targets 2: 1 target, until 2027-04-05T12:00:00Z");
     let run = scene.run(&["sign", "finish", "anna.sig", "--keys", "machine"]);
-    run.refused("signers-missing").says("signed by anna").says("not signed by bob");
+    run.refused("signers-missing").says("signed by anna").says("not by bob");
     // Her other key does not make her two persons, and signing twice does not either.
     scene
         .run(&["sign", "add", "march.request", "--key", "site-keys/anna-root.key", "-o", "x.sig"])
@@ -39,7 +39,17 @@ fn one_person_s_keys_are_not_enough_at_once_either() {
     let scene = Scene::two_persons();
     fs::remove_file(scene.path("site-keys/bob.key")).unwrap();
     scene.ok(&["plan"]);
-    scene.run(&["sign"]).refused("signers-missing").says("2 key(s) of as many persons needed; not signed by bob");
+    scene.run(&["sign"]).refused("signers-missing").says("not by bob").says("2 keys of 2 persons are needed");
+}
+
+#[test]
+fn the_publishing_machine_alone_is_told_to_ask_the_persons() {
+    let scene = Scene::two_persons();
+    for key in ["anna", "bob"] {
+        fs::remove_file(scene.path(&format!("site-keys/{key}.key"))).unwrap();
+    }
+    scene.ok(&["plan"]);
+    scene.run(&["sign"]).refused("signers-missing").says("`casemate sign request`");
 }
 
 #[test]

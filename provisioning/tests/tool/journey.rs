@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use casemate_protocol::code::Code;
 use casemate_protocol::device::enrolment::EnrolmentGrant;
 use casemate_protocol::digest::Digest;
+use casemate_protocol::evidence::health::{self, HealthReport, HealthState};
 use casemate_protocol::evidence::receipt::{
     ClockQuality, GenerationRef, JournalPosition, OwnerOutcome, Receipt, Statement, Subject,
 };
@@ -40,6 +41,27 @@ pub(crate) fn receipt(id: &str, seed: u8, code: Code) -> Vec<u8> {
     let [receipts, ..] = device_keys(seed);
     let statement = Statement::new(Subject::snapshot(Version::FIRST, digest), receipt);
     statement.seal(public(&receipts).keyid(), |message| receipts.sign(message).as_ref().to_vec()).unwrap()
+}
+
+/// A health report about the appliance `id`, sealed by the keys from `seed`.
+fn health(id: &str, seed: u8, state: HealthState) -> Vec<u8> {
+    let report = HealthReport {
+        format: health::FORMAT,
+        state,
+        reasons: Vec::new(),
+        appliance: Some(id.parse().unwrap()),
+        jurisdiction: Some("LU".parse().unwrap()),
+        demo: true,
+        timestamp_version: Some(1),
+        snapshot: None,
+        generations: 1,
+        receipts_waiting: 0,
+        time: "2026-03-01T12:00:00Z".parse().unwrap(),
+        clock: ClockQuality::Plausible,
+        journal: JournalPosition { size: 1, root: Digest::of(b"x") },
+    };
+    let [receipts, ..] = device_keys(seed);
+    report.seal(public(&receipts).keyid(), |message| receipts.sign(message).as_ref().to_vec()).unwrap()
 }
 
 #[test]
@@ -164,6 +186,24 @@ fn the_exit_of_receipt_verify_tells_success_refusal_and_forgery_apart() {
     let said = scene.run(&["--json", "receipt", "verify", "good.json", "forged.json"]).json();
     assert_eq!(said["receipts"][0]["statement"]["predicate"]["code"], "applied");
     assert_eq!(said["receipts"][1]["code"], "receipt-invalid");
+}
+
+#[test]
+fn a_health_report_that_came_home_beside_receipts_is_verified_with_them() {
+    let scene = Scene::demo();
+    scene.appliance("lux-001", 1, "clinics");
+    fs::write(scene.path("r.json"), receipt("lux-001", 1, Code::Applied)).unwrap();
+    fs::write(scene.path("ok.json"), health("lux-001", 1, HealthState::Ok)).unwrap();
+    fs::write(scene.path("damaged.json"), health("lux-001", 1, HealthState::Quarantine)).unwrap();
+    fs::write(scene.path("other.json"), health("lux-002", 1, HealthState::Ok)).unwrap();
+    fs::write(scene.path("forged.json"), health("lux-001", 2, HealthState::Ok)).unwrap();
+    let exit = |files: &[&str]| scene.run(&[&["receipt", "verify"][..], files].concat()).says("lux-001").exit;
+    assert_eq!(exit(&["r.json", "ok.json"]), 0);
+    assert_eq!(exit(&["r.json", "damaged.json"]), 4);
+    assert_eq!(exit(&["r.json", "other.json"]), 2);
+    assert_eq!(exit(&["r.json", "forged.json"]), 2);
+    let said = scene.ok(&["--json", "receipt", "verify", "ok.json"]).json();
+    assert_eq!(said["receipts"][0]["health"]["state"], "ok");
 }
 
 #[test]

@@ -230,3 +230,23 @@ fn a_group_and_an_appliance_leave_as_they_came() {
     scene.ok(&["sign"]);
     scene.ok(&["check"]);
 }
+
+#[test]
+fn one_broken_file_does_not_make_the_others_look_wrong() {
+    let scene = Scene::demo();
+    scene.appliance("lux-001", 1, "clinics");
+    scene.edit(BUNDLE, "summary", "sumary");
+    let run = scene.run(&["plan"]);
+    run.refused("site-invalid").says("unknown field `sumary`");
+    assert!(!run.stderr.contains("there is no group"), "{run:?}");
+    scene.edit(BUNDLE, "sumary", "summary");
+    scene.edit("site/appliances.csv", "lux-001,,clinics,", "lux-001,,clinics,\nnot a name,,clinics,");
+    let run = scene.run(&["plan"]);
+    run.refused("site-invalid").says("appliances.csv:4");
+    assert!(!run.stderr.contains("to retire it"), "nobody is told to remove an enrolment for a typing error: {run:?}");
+    scene.edit("site/appliances.csv", "not a name", "lux-009");
+    fs::remove_file(scene.path(MOTD)).unwrap();
+    let run = scene.run(&["plan"]);
+    run.refused("site-invalid").says("motd.in does not exist; put it there");
+    assert!(!run.stderr.contains("is used by no rendered file"), "{run:?}");
+}

@@ -22,6 +22,17 @@ fn an_error_is_data_too_when_json_is_asked_for() {
 }
 
 #[test]
+fn a_wrong_command_line_is_an_error_like_any_other() {
+    let scene = Scene::empty();
+    let run = scene.run(&["plan", "--jsn"]);
+    assert_eq!(run.refused("usage-invalid").exit, 2);
+    run.says("error: unexpected argument '--jsn' found (usage-invalid)").says("  to do: ").says("Usage: casemate plan");
+    let error = scene.run(&["--json", "sign", "request"]).json()["error"].clone();
+    assert_eq!(error["code"], "usage-invalid");
+    assert!(error["what"].as_str().unwrap().ends_with("not provided: --output <FILE>"), "{error}");
+}
+
+#[test]
 fn man_pages_and_completions_come_from_the_same_definitions() {
     let scene = Scene::empty();
     scene.ok(&["man", "man"]);

@@ -20,6 +20,7 @@ use thiserror::Error;
 use crate::cli::Context;
 use crate::exit::{Exit, Failure};
 use crate::file::{self, Audience, FileError};
+use crate::output::count;
 use crate::repository::founding::Founding;
 use crate::repository::{Lock, Place, RepositoryError, Writer};
 use crate::signer::{FileKey, KeyError, Keyring};
@@ -66,7 +67,7 @@ enum InitError {
     #[error("{} lies inside the site", .0.display())]
     KeysInside(PathBuf),
     /// Fewer persons than must sign, or fewer than two.
-    #[error("{persons} distinct person(s) cannot meet a threshold of {threshold}")]
+    #[error("{} cannot meet a threshold of {threshold}", count(*persons, "distinct person"))]
     Persons {
         /// Given.
         persons: usize,

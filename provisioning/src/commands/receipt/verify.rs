@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use casemate_protocol::code::{Code, Explain};
 use casemate_protocol::evidence::dsse::{DsseError, Envelope};
+use casemate_protocol::evidence::health::{self, HealthError, HealthReport, HealthState};
 use casemate_protocol::evidence::receipt::{self, ReceiptError, VerifiedStatement};
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -21,7 +22,7 @@ const MAX_RECEIPT: u64 = 16 * 1024 * 1024;
 /// Options.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The receipts
+    /// The receipts; health reports that came home with them may be among them
     #[arg(required = true)]
     files: Vec<PathBuf>,
 }
@@ -38,6 +39,9 @@ enum Invalid {
     /// The signature or the statement is bad.
     #[error("it does not verify")]
     Receipt(#[from] ReceiptError),
+    /// The signature or the report is bad.
+    #[error("it does not verify")]
+    Health(#[from] HealthError),
     /// One appliance speaks for another.
     #[error("signed by {signer}, but about {about}")]
     Other {
@@ -62,7 +66,12 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     for path in &args.files {
         let raw = file::read(path, MAX_RECEIPT)?;
         match verify(&site, &raw) {
-            Ok(verified) => {
+            Ok(Statement::Health(report)) => {
+                exit = exit.max(severity(&report).into());
+                table.row(health_row(path, &report));
+                values.push(json!({ "file": path, "valid": true, "health": *report }));
+            }
+            Ok(Statement::Receipt(verified)) => {
                 exit = exit.max(verified.receipt().code.into());
                 table.row(row(path, &verified));
                 values.push(json!({ "file": path, "valid": true, "statement": verified.statement() }));
@@ -71,7 +80,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
                 invalid = true;
                 let failure = Failure::from(error);
                 let what = format!("{}: {}", failure.what(), failure.why().join(": "));
-                table.row([name(path), "-".into(), "-".into(), failure.code().to_string(), what.clone()]);
+                table.row([name(path), "-".into(), "-".into(), failure.code().to_string()]);
                 values.push(json!({ "file": path, "valid": false, "code": failure.code(), "why": what }));
                 context.output.say(format!("error: {}: {what} ({})", path.display(), failure.code()));
                 context.output.say(format!("  to do: {}", failure.remedy()));
@@ -82,19 +91,51 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     Ok(if invalid { Exit::RECEIPT_INVALID } else { exit })
 }
 
-fn verify(site: &Site, raw: &[u8]) -> Result<VerifiedStatement, Invalid> {
+/// What an appliance states about itself.
+enum Statement {
+    /// What it did.
+    Receipt(Box<VerifiedStatement>),
+    /// How it was.
+    Health(Box<HealthReport>),
+}
+
+fn verify(site: &Site, raw: &[u8]) -> Result<Statement, Invalid> {
     let envelope = Envelope::parse(raw)?;
     let signed = |enrolled: &&Enrolled| {
         let keyid = enrolled.keys.receipts.keyid();
         enrolled.state == State::Confirmed && envelope.signatures.iter().any(|signature| signature.keyid == keyid)
     };
     let signer = site.enrolled.values().find(signed).ok_or(Invalid::Stranger)?;
+    if envelope.payload_type == health::PAYLOAD_TYPE {
+        let report = health::verify(raw, &signer.keys.receipts)?;
+        return match &report.appliance {
+            Some(about) if *about == signer.appliance => Ok(Statement::Health(Box::new(report))),
+            about => {
+                let about = about.as_ref().map_or_else(|| "nobody".into(), ToString::to_string);
+                Err(Invalid::Other { signer: signer.appliance.to_string(), about })
+            }
+        };
+    }
     let verified = receipt::verify(raw, &signer.keys.receipts)?;
     let about = verified.receipt();
     if about.appliance != signer.appliance || about.device != signer.keys.fingerprint() {
         return Err(Invalid::Other { signer: signer.appliance.to_string(), about: about.appliance.to_string() });
     }
-    Ok(verified)
+    Ok(Statement::Receipt(Box::new(verified)))
+}
+
+/// Quarantine is damage; every other state lets an appliance work.
+fn severity(report: &HealthReport) -> Code {
+    if report.state == HealthState::Quarantine { Code::StateDamaged } else { Code::Applied }
+}
+
+fn health_row(path: &Path, report: &HealthReport) -> [String; 7] {
+    let id = report.appliance.as_ref().map_or_else(|| "-".into(), ToString::to_string);
+    let state = json!(report.state).as_str().unwrap_or_default().to_owned();
+    let subject = report.timestamp_version.map_or_else(|| "-".into(), |version| format!("timestamp/{version}"));
+    let reasons = report.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let reasons = if reasons.is_empty() { "-".into() } else { reasons };
+    [name(path), id, "-".into(), format!("health {state}"), subject, reasons, report.time.to_string()]
 }
 
 fn row(path: &Path, verified: &VerifiedStatement) -> [String; 7] {

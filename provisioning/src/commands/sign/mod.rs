@@ -13,7 +13,7 @@ use crate::cli::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use crate::signer::{KeyError, Keyring};
-use crate::signing::Publication;
+use crate::signing::{Publication, RequestError};
 use crate::site::Layout;
 
 /// Options.
@@ -41,7 +41,11 @@ impl Keys {
     /// # Errors
     /// The folder or one of the keys cannot be used.
     pub(crate) fn read(&self, layout: &Layout) -> Result<Keyring, KeyError> {
-        Keyring::read(&self.keys.clone().unwrap_or_else(|| layout.default_keys()))
+        Keyring::read(&self.folder(layout))
+    }
+
+    fn folder(&self, layout: &Layout) -> PathBuf {
+        self.keys.clone().unwrap_or_else(|| layout.default_keys())
     }
 }
 
@@ -70,7 +74,10 @@ fn at_once(context: &Context, keys: &Keys) -> Result<Exit, Failure> {
     let publication = Publication::open(context.layout()?, context.now)?;
     let keyring = keys.read(publication.layout())?;
     let request = publication.request()?;
-    let made = request.sign(&keyring)?;
+    let made = request.sign(&keyring).map_err(|error| match error {
+        RequestError::NoSigner => RequestError::NoneAtHand(keys.folder(publication.layout())),
+        other => other,
+    })?;
     let documents = request.assemble(&[("the keys at hand".into(), made)])?;
     let published = publication.publish(&request.drafts, &documents, &keyring)?;
     report(context.output, &published);

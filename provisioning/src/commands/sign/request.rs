@@ -30,7 +30,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     let signers: Vec<_> = request
         .signers
         .iter()
-        .map(|(role, keys)| format!("{role}: {} of {}", keys.threshold, keys.keyids.len()))
+        .map(|(role, keys)| format!("{role}: {} of {} keys must sign", keys.threshold, keys.keyids.len()))
         .collect();
     context.output.say(format!("Wrote {}; carry it to the signers: `casemate sign add`.", args.output.display()));
     let value = json!({ "request": args.output, "digest": request.digest()?, "signers": request.signers });
