@@ -418,6 +418,28 @@ fn the_cage_leaves_no_file_but_those_in_the_staging_folder() {
 }
 
 #[test]
+fn what_an_earlier_child_left_of_a_large_object_is_hashed_again() {
+    let (site, bundle, content) = large_bundle();
+    let bench = Bench::new(&site);
+    let bytes = bundle.bytes();
+    let verdict = bench.import(&bytes).unwrap();
+    let object = verdict.addressee.owners[0].outcome.as_ref().unwrap().objects[0].object.to_string();
+    let (whole, partial) = (bench.staging().join(&object), bench.staging().join(format!("{object}.partial")));
+    let spoil = |path: &Path| {
+        let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        file.write_all_at(b"spoilt", 1 << 20).unwrap();
+    };
+    spoil(&whole);
+    bench.import(&bytes).unwrap();
+    assert!(std::fs::read(&whole).unwrap() == content, "whole, but not what it is called");
+    std::fs::rename(&whole, &partial).unwrap();
+    spoil(&partial);
+    std::fs::write(bench.staging().join(format!("{object}.parts")), [1, 0]).unwrap();
+    bench.import(&bytes).unwrap();
+    assert!(std::fs::read(&whole).unwrap() == content, "a part said to be verified");
+}
+
+#[test]
 fn a_child_that_was_taken_over_cannot_have_an_outcome_signed() {
     let site = Site::sample();
     let bench = Bench::new(&site);

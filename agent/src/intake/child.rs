@@ -244,27 +244,28 @@ impl Child {
         if disposition != Disposition::Settle {
             return Ok(disposition);
         }
-        let wanted: Vec<_> = appraisal.wanted().map(|wanted| (wanted.object, wanted.length)).collect();
+        let wanted: Vec<_> = appraisal.wanted().cloned().collect();
         for some in wanted.chunks(ASKED_AT_ONCE) {
-            let ids: Vec<u8> = some.iter().flat_map(|(object, _)| *object.as_bytes()).collect();
+            let ids: Vec<u8> = some.iter().flat_map(|wanted| *wanted.object.as_bytes()).collect();
             frame::send(&mut self.parent, Tag::Ask, &[&ids]).map_err(Stop::lost)?;
             let Ok(Some((Tag::Answer, held))) = frame::receive(&mut self.parent) else {
                 return Err(Stop::Lost);
             };
-            for (index, (object, length)) in some.iter().enumerate() {
+            for (index, wanted) in some.iter().enumerate() {
+                let object = wanted.object;
                 if held.get(index) == Some(&1) {
-                    appraisal.hold(*object);
+                    appraisal.hold(object);
                     continue;
                 }
-                if *length == 0 {
+                if wanted.length == 0 {
                     // No member carries it: an empty file is known by its manifest alone.
-                    self.staging.write_small(object, &[]).map_err(Stop::Staging)?;
-                    appraisal.hold(*object);
+                    self.staging.write_small(&object, &[]).map_err(Stop::Staging)?;
+                    appraisal.hold(object);
                     continue;
                 }
-                match self.staging.find(object, *length).map_err(Stop::Staging)? {
-                    Found::Whole => appraisal.hold(*object),
-                    Found::Parts(parts) => parts.into_iter().for_each(|part| appraisal.hold_part(*object, part)),
+                match self.staging.find_intact(wanted).map_err(Stop::Staging)? {
+                    Found::Whole => appraisal.hold(object),
+                    Found::Parts(parts) => parts.into_iter().for_each(|part| appraisal.hold_part(object, part)),
                 }
             }
         }

@@ -12,7 +12,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
-use casemate_protocol::bundle::appraisal::Placement;
+use casemate_protocol::bundle::appraisal::{Placement, Wanted};
 use casemate_protocol::bundle::part::MAX_PART;
 use casemate_protocol::digest::{Digest, Hasher};
 use nix::errno::Errno;
@@ -105,6 +105,40 @@ impl Staging {
         Ok(Found::Parts(verified.map(|(part, _)| part).collect()))
     }
 
+    /// What an earlier run left of `wanted`, read and hashed again; what is not intact is forgotten. That run may have
+    /// read another archive, and been taken over by it.
+    pub(super) fn find_intact(&self, wanted: &Wanted) -> io::Result<Found> {
+        let found = self.find(&wanted.object, wanted.length)?;
+        if wanted.length <= SMALL {
+            return Ok(found);
+        }
+        let (name, claimed) = match &found {
+            Found::Whole => (wanted.object.to_string(), (0..wanted.parts.len()).collect()),
+            Found::Parts(parts) if parts.is_empty() => return Ok(found),
+            Found::Parts(parts) => (partial(&wanted.object), parts.clone()),
+        };
+        let file = self.open_file(&name, OFlag::O_RDONLY)?;
+        let mut intact = BTreeSet::new();
+        for (index, part) in wanted.parts.iter().enumerate().filter(|(index, _)| claimed.contains(index)) {
+            if hash_at(&file, part.offset, part.length)? == Some(part.sha256) {
+                intact.insert(index);
+            }
+        }
+        if intact == claimed {
+            return Ok(found);
+        }
+        if found == Found::Whole {
+            self.remove(&name)?;
+            return Ok(Found::Parts(BTreeSet::new()));
+        }
+        let list = self.open_file(&parts(&wanted.object), OFlag::O_WRONLY)?;
+        for index in claimed.difference(&intact) {
+            list.write_all_at(&[0], *index as u64)?;
+        }
+        list.sync_data()?;
+        Ok(Found::Parts(intact))
+    }
+
     /// Writes a small object, whole.
     pub(super) fn write_small(&self, object: &Digest, content: &[u8]) -> io::Result<()> {
         let name = partial(object);
@@ -161,6 +195,24 @@ impl Staging {
             _ => Ok(()),
         }
     }
+}
+
+/// SHA-256 of `length` bytes of a file from `offset` on; `None` if it has fewer.
+fn hash_at(file: &File, offset: u64, length: u64) -> io::Result<Option<Digest>> {
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; 256 << 10];
+    let (mut at, end) = (offset, offset + length);
+    while at < end {
+        let most = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
+        match file.read_at(&mut buffer[..most], at)? {
+            0 => return Ok(None),
+            count => {
+                hasher.update(&buffer[..count]);
+                at += count as u64;
+            }
+        }
+    }
+    Ok(Some(hasher.finish()))
 }
 
 /// SHA-256 of a file from where it stands to its end.
