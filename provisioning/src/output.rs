@@ -22,7 +22,7 @@ impl Output {
     /// One sentence for the person at the terminal.
     pub(crate) fn say(self, text: impl AsRef<str>) {
         // A closed stderr is no reason to fail.
-        let _ = writeln!(io::stderr(), "{}", text.as_ref());
+        let _ = writeln!(io::stderr(), "{}", printable(text.as_ref()));
     }
 
     /// The data: `value` with `--json`, else `text`.
@@ -32,7 +32,7 @@ impl Output {
         let _ = if self.json {
             writeln!(out, "{value:#}")
         } else {
-            let text = text.as_ref();
+            let text = printable(text.as_ref());
             write!(out, "{text}{}", if text.is_empty() || text.ends_with('\n') { "" } else { "\n" })
         };
     }
@@ -131,6 +131,19 @@ pub(crate) fn wall_clock() -> UtcTime {
     UtcTime::from_unix(since.map_or(0, |since| since.as_secs()))
 }
 
+/// `text` without what a terminal would obey: a signing request or a bundle that others wrote could paint over the
+/// very lines that say what it changes.
+fn printable(text: &str) -> String {
+    let visible = |character: char| match character {
+        '\n' | '\t' => character,
+        // Marks that turn the order of what follows round are no control characters to Unicode, but do the same.
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        _ if character.is_control() => '\u{fffd}',
+        _ => character,
+    };
+    text.chars().map(visible).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,6 +154,12 @@ mod tests {
             [0, 1023, 1024, 1536, 1 << 20, 3 << 29].map(bytes),
             ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "1.5 GiB"]
         );
+    }
+
+    #[test]
+    fn what_others_wrote_cannot_paint_over_the_screen() {
+        assert_eq!(printable("a\tb\nc"), "a\tb\nc");
+        assert_eq!(printable("\u{1b}[2Jno\rchange\u{202e}\u{9b}"), "\u{fffd}[2Jno\u{fffd}change\u{fffd}\u{fffd}");
     }
 
     #[test]
