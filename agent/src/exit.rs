@@ -17,7 +17,7 @@ pub struct Failure {
     #[serde(rename = "what")]
     pub message: String,
     /// Why, outermost cause first.
-    #[serde(default, rename = "why", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, rename = "why")]
     pub causes: Vec<String>,
     /// What to do.
     pub remedy: String,

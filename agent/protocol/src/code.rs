@@ -89,7 +89,7 @@ codes! {
     OwnerUnverified = "owner-unverified", Refused, "The owner's role does not verify; the other owners are not affected.", "Have this owner sign again.";
     // enrolment
     NotEnrolled = "not-enrolled", Refused, "The appliance has no confirmed enrolment.", "Run `casemate-agent enrol request`, then `enrol accept` with the grant.";
-    AlreadyEnrolled = "already-enrolled", Refused, "The appliance is enrolled already.", "To enrol again, reset the appliance first.";
+    AlreadyEnrolled = "already-enrolled", Refused, "The appliance is enrolled already.", "To enrol again, move the state folder away first: docs/recovery.md says how.";
     EnrolmentInvalid = "enrolment-invalid", Refused, "The request or grant is malformed, or not the answer to this appliance's request.", "Make a new request and grant.";
     WordsDiffer = "words-differ", Refused, "The words are not the ones computed here: a file was swapped or mistyped.", "Compare again; if they truly differ, somebody changed a file on the way. Stop and report it.";
     // receipts

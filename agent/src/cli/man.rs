@@ -20,6 +20,7 @@ impl Man {
         let fail = |source| CommandError::Write { path: self.folder.clone(), source };
         std::fs::create_dir_all(&self.folder).map_err(fail)?;
         clap_mangen::generate_to(super::Cli::command(), &self.folder).map_err(fail)?;
+        eprintln!("Wrote the man pages to {}.", self.folder.display());
         Ok(Code::Applied)
     }
 }

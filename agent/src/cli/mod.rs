@@ -31,13 +31,13 @@ use crate::telemetry;
 #[command(name = "casemate-agent", version, max_term_width = 110, after_help = EXITS, after_long_help = EXITS)]
 struct Cli {
     /// The configuration file.
-    #[arg(long, global = true, value_name = "FILE", default_value = DEFAULT_PATH)]
+    #[arg(long, global = true, help_heading = "Everywhere", value_name = "FILE", default_value = DEFAULT_PATH)]
     config: PathBuf,
     /// Print data as JSON, errors too.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Everywhere")]
     json: bool,
     /// Say more on standard error; twice for everything.
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = "Everywhere", action = clap::ArgAction::Count)]
     verbose: u8,
     #[command(subcommand)]
     verb: Verb,

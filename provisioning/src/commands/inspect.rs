@@ -46,11 +46,15 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
             Err(refusal) => {
                 let code = refusal.code();
                 exit = exit.max(code.into());
-                let causes = crate::exit::causes(refusal).join(": ");
-                context.output.say(format!("error: {}: {refusal}{causes} ({code})", path.display()));
+                let why = crate::exit::causes(refusal);
+                context.output.say(format!("error: {}: {refusal} ({code})", path.display()));
+                why.iter().for_each(|cause| context.output.say(format!("  why: {cause}")));
                 context.output.say(format!("  to do: {}", refusal.remedy()));
                 text.push_str(&format!("{}: refused, {code}; {} members read\n", path.display(), found.members));
-                values.push(json!({ "file": path, "verified": false, "code": code, "what": refusal.to_string() }));
+                values.push(json!({
+                    "file": path, "verified": false, "code": code, "what": refusal.to_string(), "why": why,
+                    "remedy": refusal.remedy(),
+                }));
             }
         }
     }

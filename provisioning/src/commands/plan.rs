@@ -51,7 +51,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
         text
     };
     let value = json!({
-        "code": drafts.is_empty().then_some(Code::NothingToDo), "roles": roles, "files": changes.files, "affected": changes.affected,
+        "code": drafts.is_empty().then_some(Code::NothingToDo), "roles": roles, "files": changes.files, "settings": changes.settings.iter().map(|(group, what)| json!({ "group": group, "what": what })).collect::<Vec<_>>(), "affected": changes.affected,
         "removed_groups": changes.removed_groups, "warnings": warnings, "expires": state.timestamp.signed.expires,
     });
     context.output.data(&value, text);
@@ -61,13 +61,13 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
 /// What signers are shown.
 fn summary(site: &Site, changes: &Changes, roles: &[String]) -> Vec<String> {
     let mut lines = Vec::new();
-    let groups: std::collections::BTreeSet<_> = changes.files.iter().map(|change| &change.group).collect();
-    for group in groups {
+    for group in &changes.groups {
         if let Some(source) = site.groups.get(group) {
             lines.push(format!("{group}: {}", source.summary));
         }
     }
     lines.extend(changes.files.iter().map(|change| format!("  {}", change.line())));
+    lines.extend(changes.settings.iter().map(|(group, what)| format!("  changed  {group}: {what}")));
     lines.extend(changes.removed_groups.iter().map(|group| format!("  group {group} goes, with all its files")));
     match changes.affected.len() {
         0 => lines.push("No appliance gets anything else than now.".into()),

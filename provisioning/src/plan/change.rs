@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::compose::Composition;
 use super::object::{Objects, Source};
+use super::setting;
 use crate::file::{self, FileError};
 use crate::output::bytes;
 use crate::repository::{RepositoryError, State};
@@ -118,6 +119,10 @@ pub(crate) struct Affected {
 pub(crate) struct Changes {
     /// File by file.
     pub(crate) files: Vec<Change>,
+    /// Groups that get another manifest.
+    pub(crate) groups: BTreeSet<Name>,
+    /// What becomes of a group beside its files, in words.
+    pub(crate) settings: Vec<(Name, String)>,
     /// Appliance by appliance.
     pub(crate) affected: Vec<Affected>,
     /// Groups that go.
@@ -168,7 +173,22 @@ pub(crate) fn compare(state: &State, composition: &Composition) -> Result<Change
     let gone = |group: &&Name| !composition.groups.contains_key(*group);
     let removed_groups: BTreeSet<_> =
         published.manifests.keys().map(|(group, _)| group).filter(gone).cloned().collect();
-    Ok(Changes { files: merged(files, &planned), affected, removed_groups: removed_groups.into_iter().collect() })
+    let groups: BTreeSet<_> = planned
+        .iter()
+        .filter(|(key, manifest)| published.manifests.get(*key) != Some(*manifest))
+        .map(|((group, _), _)| group.clone())
+        .collect();
+    let of = |manifests: &Manifests, group: &Name| {
+        manifests.iter().find(|((name, _), _)| name == group).map(|(_, manifest)| manifest.clone())
+    };
+    let settings = groups.iter().flat_map(|group| {
+        let (old, new) = (of(&published.manifests, group), of(&planned, group));
+        let lines = new.map_or_else(Vec::new, |new| setting::differences(old.as_ref(), &new));
+        lines.into_iter().map(|line| (group.clone(), line)).collect::<Vec<_>>()
+    });
+    let settings = settings.collect();
+    let files = merged(files, &planned);
+    Ok(Changes { files, groups, settings, affected, removed_groups: removed_groups.into_iter().collect() })
 }
 
 impl<'a> Published<'a> {

@@ -8,6 +8,7 @@ pub(crate) mod compose;
 pub(crate) mod document;
 pub(crate) mod group;
 pub(crate) mod object;
+pub(crate) mod setting;
 
 pub(crate) use compose::Composition;
 pub(crate) use document::Plan;

@@ -232,6 +232,22 @@ fn a_group_and_an_appliance_leave_as_they_came() {
 }
 
 #[test]
+fn signers_are_shown_when_and_how_a_group_is_applied_too() {
+    let scene = Scene::demo();
+    scene.publish();
+    scene.edit(BUNDLE, "First bundle", "In the night");
+    let text = scene.read(BUNDLE);
+    let service = "[consumer.motd]\nunit = \"motd.service\"\non_change = \"restart\"\n";
+    scene.write(BUNDLE, &format!("{text}consumer = \"motd\"\n[apply]\nwindow = \"Sun 02:00-05:00\"\n{service}"));
+    scene
+        .ok(&["plan"])
+        .says("clinics: In the night")
+        .says("changed  clinics: [apply] window none -> Sun 02:00-05:00")
+        .says("changed  clinics: [consumer.motd] none -> restart on change of motd.service")
+        .says("changed  clinics: motd is read by none -> motd");
+}
+
+#[test]
 fn one_broken_file_does_not_make_the_others_look_wrong() {
     let scene = Scene::demo();
     scene.appliance("lux-001", 1, "clinics");

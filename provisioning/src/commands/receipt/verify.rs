@@ -79,10 +79,13 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
             Err(error) => {
                 invalid = true;
                 let failure = Failure::from(error);
-                let what = format!("{}: {}", failure.what(), failure.why().join(": "));
                 table.row([name(path), "-".into(), "-".into(), failure.code().to_string()]);
-                values.push(json!({ "file": path, "valid": false, "code": failure.code(), "why": what }));
-                context.output.say(format!("error: {}: {what} ({})", path.display(), failure.code()));
+                values.push(json!({
+                    "file": path, "valid": false, "code": failure.code(), "what": failure.what(), "why": failure.why(),
+                    "remedy": failure.remedy(),
+                }));
+                context.output.say(format!("error: {}: {} ({})", path.display(), failure.what(), failure.code()));
+                failure.why().iter().for_each(|cause| context.output.say(format!("  why: {cause}")));
                 context.output.say(format!("  to do: {}", failure.remedy()));
             }
         }

@@ -64,6 +64,8 @@ pub enum ArchiveError {
 /// A field of a header, and what it holds that a bundle's headers never hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Field {
+    /// Nothing of an archive's header: another kind of file.
+    Foreign,
     /// The name is not plain text, not zero-filled, or fills all of a longer name.
     Name,
     /// The member is no regular file; the type flag as found.
@@ -79,6 +81,7 @@ pub enum Field {
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Foreign => f.write_str("no archive starts like this: the file is something else"),
             Self::Name => f.write_str("the name is not plain zero-filled text"),
             Self::Type(flag) => {
                 let meaning = match flag {

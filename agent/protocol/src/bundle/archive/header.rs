@@ -59,6 +59,9 @@ fn checksum(block: &[u8; BLOCK]) -> u32 {
 /// there is no tolerant path. Only then does the first differing field get a name.
 pub(super) fn decode(block: &[u8; BLOCK], offset: u64) -> Result<Member, ArchiveError> {
     let refuse = |field| ArchiveError::Header { offset, field };
+    if offset == 0 && !block[257..].starts_with(b"ustar") {
+        return Err(refuse(Field::Foreign));
+    }
     if block[TYPE] != b'0' {
         return Err(refuse(Field::Type(block[TYPE])));
     }

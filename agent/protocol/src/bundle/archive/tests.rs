@@ -185,6 +185,13 @@ fn every_other_field_is_fixed() {
 }
 
 #[test]
+fn a_file_that_is_no_archive_is_told_so_and_not_taken_for_a_strange_one() {
+    let text = "[server]\nname = \"chat.example\"\n".repeat(40);
+    let error = read(text.as_bytes(), 512).unwrap_err();
+    assert_eq!(error, ArchiveError::Header { offset: 0, field: Field::Foreign });
+}
+
+#[test]
 fn a_checksum_is_right_and_has_one_spelling() {
     let archive = small();
     let digits = archive[148..154].to_vec();

@@ -1,0 +1,39 @@
+//! What a plan changes of a group beside its files: when it is applied and which services must work with it.
+
+use std::collections::BTreeSet;
+
+use casemate_protocol::bundle::manifest::{Consumer, Manifest};
+use casemate_protocol::device::id::Name;
+
+/// The differences in words: `[apply] window none -> Sun 02:00-05:00`.
+pub(crate) fn differences(old: Option<&Manifest>, new: &Manifest) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut tell = |what: &str, before: Option<String>, after: Option<String>| {
+        if before != after {
+            let shown = |value: Option<String>| value.unwrap_or_else(|| "none".into());
+            lines.push(format!("{what} {} -> {}", shown(before), shown(after)));
+        }
+    };
+    let apply = old.map(|manifest| &manifest.apply);
+    tell("[apply] window", apply.and_then(|apply| apply.window.clone()), new.apply.window.clone());
+    tell("[apply] deadline", apply.and_then(|apply| apply.deadline.clone()), new.apply.deadline.clone());
+    let list = |confirm: &[String]| (!confirm.is_empty()).then(|| confirm.join(", "));
+    tell("[apply] confirm", apply.and_then(|apply| list(&apply.confirm)), list(&new.apply.confirm));
+    let known = old.map(|manifest| &manifest.consumers);
+    for name in known.into_iter().flatten().chain(&new.consumers).map(|(name, _)| name).collect::<BTreeSet<_>>() {
+        let before = known.and_then(|known| known.get(name)).map(described);
+        tell(&format!("[consumer.{name}]"), before, new.consumers.get(name).map(described));
+    }
+    for file in &new.files {
+        let files = old.map_or(&[][..], |manifest| &manifest.files);
+        let before = files.iter().find(|before| before.path == file.path).and_then(|before| before.consumer.as_ref());
+        let name = |name: &Name| name.to_string();
+        tell(&format!("{} is read by", file.path), before.map(name), file.consumer.as_ref().map(name));
+    }
+    lines
+}
+
+fn described(consumer: &Consumer) -> String {
+    let ready = consumer.ready.as_ref().map_or_else(String::new, |url| format!(", ready at {url}"));
+    format!("{} on change of {}{ready}", consumer.on_change, consumer.unit)
+}
