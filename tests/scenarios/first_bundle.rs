@@ -250,3 +250,19 @@ fn without_enrolment_nothing_is_imported() {
     let call = casemate_agent::local_api::call::Call::Import { path: appliance.path("stick") };
     assert_eq!(appliance.ask(call).unwrap_err().code, Code::NotEnrolled);
 }
+
+#[test]
+fn what_is_current_and_gone_from_the_folder_is_built_again_at_the_next_start() {
+    let (appliance, site) = enrolled();
+    assert_eq!(appliance.import_one(&site.issue().bundle().bytes()).code, Code::Applied);
+    let before = appliance.current(HOMESERVER);
+    for (round, lost) in [&["current"][..], &["generations"], &["current", "generations"]].into_iter().enumerate() {
+        for folder in lost {
+            let away = appliance.path(&format!("{folder}-{round}"));
+            std::fs::rename(appliance.path("state").join(folder), away).unwrap();
+        }
+        assert!(appliance.current(HOMESERVER).is_none());
+        assert_eq!(appliance.status().owners.len(), 1);
+        assert_eq!(appliance.current(HOMESERVER), before, "{lost:?}");
+    }
+}

@@ -115,8 +115,8 @@ pub fn drive<L: Ledger>(
     Ok(())
 }
 
-/// Does again what the states in `states` say was under way, carries it to its end, and deletes generations nothing
-/// leads to. For the start, before anything else is accepted.
+/// Does again what the states in `states` say was under way, carries it to its end, builds again what is current and
+/// gone from the folder, and deletes generations nothing leads to. For the start, before anything else is accepted.
 ///
 /// # Errors
 /// As [`drive`].
@@ -135,11 +135,34 @@ pub fn recover<L: Ledger>(
     }
     drive(trees, ledger, events)?;
     for owner in states.keys() {
+        rebuild(trees, ledger, owner);
         let keep: BTreeSet<u64> = ledger.state(owner).kept().map(|generation| generation.number).collect();
         let keep = BTreeMap::from([(owner.clone(), keep)]);
         trees.sweep(&keep).map_err(|source| DriveError::Apply { owner: owner.clone(), source })?;
     }
     Ok(())
+}
+
+/// Builds again and points at what the journal says is current, where a hand or a file system check took it away. What
+/// cannot be built again keeps nobody from starting: without a start nothing could be imported either.
+fn rebuild<L: Ledger>(trees: &Trees, ledger: &L, owner: &Owner) {
+    let state = ledger.state(owner);
+    let Some(generation) = state.current() else { return };
+    let number = generation.number;
+    if trees.current(owner) == Some(number) && trees.generation_path(owner, number).is_dir() {
+        return;
+    }
+    let built = match ledger.files(owner, generation) {
+        Ok(files) => trees.stage(owner, number, &files).and_then(|()| trees.switch(owner, number)),
+        Err(error) => {
+            tracing::error!(%owner, number, "the generation is gone and cannot be built again: {error}");
+            return;
+        }
+    };
+    match built {
+        Ok(()) => tracing::warn!(%owner, number, "the generation was gone and was built again"),
+        Err(error) => tracing::error!(%owner, number, "the generation is gone and cannot be built again: {error}"),
+    }
 }
 
 /// Performs one effect; the event that reports it, if it has one.

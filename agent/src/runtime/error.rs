@@ -17,7 +17,7 @@ pub enum RuntimeError {
         damage: String,
     },
     /// The keys are not the ones that were enrolled.
-    #[error("the device keys {found} are not the enrolled ones, {expected}")]
+    #[error("the device keys in identity/ ({found}) are not the enrolled ones ({expected})")]
     OtherKeys {
         /// Fingerprint of the enrolled keys.
         expected: Digest,
