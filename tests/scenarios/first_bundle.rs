@@ -265,4 +265,11 @@ fn what_is_current_and_gone_from_the_folder_is_built_again_at_the_next_start() {
         assert_eq!(appliance.status().owners.len(), 1);
         assert_eq!(appliance.current(HOMESERVER), before, "{lost:?}");
     }
+    // Without its objects nothing can be built again or verified: it starts, answers, and says that it is damaged.
+    std::fs::rename(appliance.path("state/objects"), appliance.path("objects")).unwrap();
+    std::fs::rename(appliance.path("state/current"), appliance.path("current")).unwrap();
+    assert_eq!(appliance.status().owners.len(), 1);
+    appliance.carry(&[("again.casemate", &site.issue().bundle().bytes())]);
+    let call = casemate_agent::local_api::call::Call::Import { path: appliance.path("stick") };
+    assert_eq!(appliance.ask(call).unwrap_err().code, Code::StateDamaged);
 }

@@ -7,6 +7,8 @@ use casemate_protocol::digest::Digest;
 use casemate_protocol::tuf::client::TufError;
 use thiserror::Error;
 
+use crate::store::StoreError;
+
 /// Why the runtime refuses a call.
 #[derive(Debug, Error)]
 pub enum RuntimeError {
@@ -64,6 +66,15 @@ pub enum RuntimeError {
     /// No such receipt.
     #[error("there is no receipt {0} here")]
     NoReceipt(u64),
+    /// The trusted root is not among the objects any more.
+    #[error("the root of trust, object {digest}, is gone or unreadable")]
+    RootLost {
+        /// Which.
+        digest: Digest,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
     /// Something of ours cannot be written as JSON.
     #[error("a document cannot be written")]
     Document(#[from] JsonError),
@@ -96,7 +107,9 @@ pub enum RuntimeError {
 impl Explain for RuntimeError {
     fn code(&self) -> Code {
         match self {
-            Self::Damaged { .. } | Self::OtherKeys { .. } | Self::Stored { .. } => Code::StateDamaged,
+            Self::RootLost { .. } | Self::Damaged { .. } | Self::OtherKeys { .. } | Self::Stored { .. } => {
+                Code::StateDamaged
+            }
             Self::NotEnrolled => Code::NotEnrolled,
             Self::AlreadyEnrolled { .. } => Code::AlreadyEnrolled,
             Self::NoRequest | Self::OtherDevice { .. } | Self::Root(_) | Self::NothingPending => Code::EnrolmentInvalid,

@@ -36,7 +36,8 @@ impl Keeper {
         let kept = [RoleName::timestamp(), RoleName::snapshot(), RoleName::targets()];
         let kept = state.trust.roles.iter().filter(|(role, _)| kept.contains(role));
         let cached = kept.filter_map(|(role, digest)| Some((role.clone(), objects.read(digest).ok()?))).collect();
-        Ok(Stored { root: objects.read(&root)?, floors: state.floors.floors.clone(), cached })
+        let raw = objects.read(&root).map_err(|source| RuntimeError::RootLost { digest: root, source })?;
+        Ok(Stored { root: raw, floors: state.floors.floors.clone(), cached })
     }
 
     /// Keeps new links of the root chain at once, whatever becomes of the bundle that brought them.
