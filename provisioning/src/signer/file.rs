@@ -1,6 +1,6 @@
 //! A private key in a file: PKCS#8 Ed25519 in PEM, readable by its owner alone.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -111,7 +111,11 @@ impl FileKey {
             "keytype": key.document.keytype, "scheme": key.document.scheme,
             "keyval": { "public": key.document.keyval.public },
         });
-        file::create(&public_path(path), format!("{public:#}\n").as_bytes(), Audience::Everybody)?;
+        let public = format!("{public:#}\n");
+        file::create(&public_path(path), public.as_bytes(), Audience::Everybody).inspect_err(|_| {
+            // Half a pair is nobody's key.
+            let _ = fs::remove_file(path);
+        })?;
         Ok(key)
     }
 
@@ -176,7 +180,6 @@ fn decode_pem(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]

@@ -3,5 +3,5 @@
 pub(crate) mod file;
 pub(crate) mod keyring;
 
-pub(crate) use file::{FileKey, KeyError};
+pub(crate) use file::{FileKey, KeyError, public_path};
 pub(crate) use keyring::Keyring;

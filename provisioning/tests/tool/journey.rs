@@ -145,6 +145,41 @@ fn a_request_changed_on_the_way_or_a_stolen_name_is_refused() {
 }
 
 #[test]
+fn a_pending_appliance_that_is_granted_again_under_a_new_root_has_the_words_of_that_root() {
+    let scene = Scene::demo();
+    let request = scene.request("lux-001", 1);
+    let old = scene.ok(&["--json", "appliance", "enrol", &request, "--group", "clinics"]).json()["words"].clone();
+    let root = scene.read("site/repository/metadata/1.root.json");
+    scene.write("site/repository/metadata/2.root.json", &root.replace("\"version\":1", "\"version\":2"));
+    let new = scene.ok(&["--json", "appliance", "enrol", &request]).json()["words"].clone();
+    assert_ne!(old, new);
+    scene.run(&["appliance", "confirm", "lux-001", "--words", old.as_str().unwrap()]).refused("words-differ");
+    scene.ok(&["appliance", "confirm", "lux-001", "--words", new.as_str().unwrap()]);
+}
+
+#[test]
+fn an_init_that_fails_takes_its_own_keys_away_and_no_others() {
+    let scene = Scene::empty();
+    let init = ["init", "new", "--jurisdiction", "LU", "--person", "anna", "--person", "bob", "--keys", "keys"];
+    scene.write("keys/bob.key", "bob's own");
+    scene.run(&init).refused("exists");
+    assert_eq!(scene.list("keys"), ["bob.key"]);
+    assert_eq!(scene.read("keys/bob.key"), "bob's own");
+    fs::remove_dir_all(scene.path("keys")).unwrap();
+    scene.write("keys/timestamp.key.pub", "left");
+    scene.run(&init).refused("exists");
+    assert_eq!(scene.list("keys"), ["timestamp.key.pub"], "half a pair does not stay either");
+    fs::remove_dir_all(scene.path("keys")).unwrap();
+    // After all keys: the site's folder cannot be put in its place.
+    let nowhere = ["init", "absent/new", "--jurisdiction", "LU", "--demo", "--keys", "keys"];
+    scene.write("absent", "a file");
+    assert_ne!(scene.run(&nowhere).exit, 0);
+    assert_eq!(scene.list("."), ["absent"]);
+    fs::remove_file(scene.path("absent")).unwrap();
+    scene.ok(&init);
+}
+
+#[test]
 fn enrolment_keeps_every_byte_the_operator_wrote() {
     let scene = Scene::demo();
     let written = "# mine\nserial,id,groups\n\"S, 1\",lux-007,clinics";

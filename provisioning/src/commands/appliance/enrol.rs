@@ -62,6 +62,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
         }
         file::create_folder(&site.layout.file("appliances"))?;
         file::create(&site.layout.file(&Enrolled::file(&id)), &enrolled.to_bytes()?, file::Audience::Everybody)?;
+    } else if enrolled.state == Enrolment::Pending {
+        // The root may be another than at the first grant: the words to compare are those of this one.
+        file::replace(&site.layout.file(&Enrolled::file(&id)), &enrolled.to_bytes()?)?;
     }
     file::replace(&grant_path, &grant.to_bytes().map_err(|source| EnrolError::Request("the grant".into(), source))?)?;
     let words = enrolled.words();

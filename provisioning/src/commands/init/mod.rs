@@ -23,7 +23,7 @@ use crate::file::{self, Audience, FileError};
 use crate::output::count;
 use crate::repository::founding::Founding;
 use crate::repository::{Lock, Place, RepositoryError, Writer};
-use crate::signer::{FileKey, KeyError, Keyring};
+use crate::signer::{FileKey, KeyError, Keyring, public_path};
 use crate::site::Layout;
 use crate::site::settings::Expiry;
 
@@ -111,13 +111,15 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     if absolute(&keys).starts_with(absolute(&args.folder)) {
         return Err(InitError::KeysInside(keys).into());
     }
-    make_private_folder(&keys)?;
-    let ceremony = Ceremony::hold(&keys, &persons, args)?;
-    let building = Layout::new(with_suffix(&args.folder));
-    build(context, args, &building, &ceremony).inspect_err(|_| {
-        let _ = fs::remove_dir_all(building.root());
+    let fresh = !keys.exists();
+    let mut ceremony = Ceremony::default();
+    make(context, args, &mut ceremony, &keys, &persons).inspect_err(|_| {
+        ceremony.discard();
+        if fresh {
+            // Never one that holds anything.
+            let _ = fs::remove_dir(&keys);
+        }
     })?;
-    fs::rename(building.root(), &args.folder).map_err(FileError::write(&args.folder))?;
     file::sync_folder_of(&args.folder)?;
     let root = fs::read(
         Place::new(layout.repository()).version(&RoleName::root(), casemate_protocol::tuf::role::Version::FIRST),
@@ -125,6 +127,21 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     let fingerprint = Digest::of(&root.map_err(FileError::read(&args.folder))?);
     tell(context, args, &keys, &ceremony, fingerprint);
     Ok(Exit::DONE)
+}
+
+/// Keys and folder. Until the rename at the end there is no site.
+fn make(context: &Context, args: &Args, ceremony: &mut Ceremony, keys: &Path, persons: &[Name]) -> Result<(), Failure> {
+    make_private_folder(keys)?;
+    ceremony.hold(keys, persons, args)?;
+    let building = Layout::new(with_suffix(&args.folder));
+    let made = build(context, args, &building, ceremony);
+    let made = made.and_then(|()| {
+        fs::rename(building.root(), &args.folder).map_err(FileError::write(&args.folder))?;
+        Ok(())
+    });
+    made.inspect_err(|_| {
+        let _ = fs::remove_dir_all(building.root());
+    })
 }
 
 fn persons(args: &Args) -> Result<Vec<Name>, InitError> {
@@ -158,6 +175,7 @@ fn with_suffix(folder: &Path) -> PathBuf {
 }
 
 /// The keys made, and who holds them.
+#[derive(Default)]
 struct Ceremony {
     keyring: Keyring,
     documents: BTreeMap<KeyId, KeyDocument>,
@@ -169,31 +187,31 @@ struct Ceremony {
 
 impl Ceremony {
     /// Makes every key: for each person one for root and one for daily signing, and the two of the publishing machine.
-    fn hold(folder: &Path, persons: &[Name], args: &Args) -> Result<Self, Failure> {
-        let mut ceremony = Self {
-            keyring: Keyring::default(),
-            documents: BTreeMap::new(),
-            roles: BTreeMap::new(),
-            persons: BTreeMap::new(),
-            names: BTreeMap::new(),
-            files: Vec::new(),
-        };
+    fn hold(&mut self, folder: &Path, persons: &[Name], args: &Args) -> Result<(), Failure> {
         let threshold = if args.signers.demo { 1 } else { args.threshold };
         let demo = ["demo".to_owned()];
         let names: Vec<String> = persons.iter().map(ToString::to_string).collect();
         for name in if args.signers.demo { &demo[..] } else { &names[..] } {
             let token = token()?;
-            let root = ceremony.key(folder, &format!("{name}-root"), "signs roots: lock it away", Some(&token))?;
-            let daily = ceremony.key(folder, name, "signs targets and groups", Some(&token))?;
-            ceremony.role(RoleName::root(), root, threshold);
-            ceremony.role(RoleName::targets(), daily, threshold);
-            ceremony.names.insert(token, name.clone());
+            let root = self.key(folder, &format!("{name}-root"), "signs roots: lock it away", Some(&token))?;
+            let daily = self.key(folder, name, "signs targets and groups", Some(&token))?;
+            self.role(RoleName::root(), root, threshold);
+            self.role(RoleName::targets(), daily, threshold);
+            self.names.insert(token, name.clone());
         }
         for role in [RoleName::snapshot(), RoleName::timestamp()] {
-            let key = ceremony.key(folder, role.as_str(), "stays on the publishing machine", None)?;
-            ceremony.role(role, key, 1);
+            let key = self.key(folder, role.as_str(), "stays on the publishing machine", None)?;
+            self.role(role, key, 1);
         }
-        Ok(ceremony)
+        Ok(())
+    }
+
+    /// Takes away the keys made here, and no other: nothing was signed that anybody has.
+    fn discard(&self) {
+        for (path, _) in &self.files {
+            let _ = fs::remove_file(path);
+            let _ = fs::remove_file(public_path(path));
+        }
     }
 
     fn key(
