@@ -61,7 +61,8 @@ enum Command {
     ///
     /// Without a step, signs with the private keys at hand and publishes: enough for a demo, or where all signers sit at one
     /// machine. In life: `sign request -o FILE`, then `sign add FILE --key KEY` at every signer's own machine, then
-    /// `sign finish SIG…`. Thresholds count keys and persons; only roles that changed get a new version.
+    /// `sign finish SIG…`. `add` signs what the signer's own site folder gives too, and nothing else.
+    /// Thresholds count keys and persons; only roles that changed get a new version.
     Sign(commands::sign::Args),
     /// Judge what is signed exactly as every confirmed appliance would
     ///
@@ -112,6 +113,11 @@ impl Context {
     /// There is none.
     pub(crate) fn layout(&self) -> Result<Layout, SiteError> {
         Layout::find(self.site.as_deref())
+    }
+
+    /// Whether `--site` was given.
+    pub(crate) fn names_site(&self) -> bool {
+        self.site.is_some()
     }
 }
 

@@ -97,6 +97,7 @@ codes! {
     // site and repository
     SiteInvalid = "site-invalid", Usage, "A file of the site folder is wrong.", "Correct the line the message names.";
     PlanStale = "plan-stale", Usage, "The site, the repository or the plan changed after the plan was made.", "Run `casemate plan` again and show it to the signers.";
+    RequestDiffers = "request-differs", Refused, "A signing request asks for something else than the signer's own site folder gives.", "Bring your site folder and its repository up to date and try again; if they still differ, do not sign and ask whoever made the request.";
     PlanMissing = "plan-missing", Usage, "There is no plan to sign.", "Run `casemate plan` first.";
     NothingToDo = "nothing-to-do", Done, "Nothing differs from the last signed state.", "Nothing to do.";
     NotSigned = "not-signed", Usage, "There is nothing signed yet to check or pack.", "Run `casemate plan` and `casemate sign` first.";

@@ -5,11 +5,10 @@ use serde_json::json;
 
 use crate::cli::Context;
 use crate::exit::{Exit, Failure};
-use crate::output::count;
-use crate::plan::change::{self, Changes};
+use crate::plan::change::Changes;
 use crate::plan::{Composition, Plan};
-use crate::repository::{Editor, Lock, Place, Renewal, State};
-use crate::signing::publication::same_jurisdiction;
+use crate::repository::{Lock, Place, Renewal};
+use crate::signing::Proposal;
 use crate::site::Site;
 
 /// Options.
@@ -23,20 +22,15 @@ pub(crate) struct Args {
 /// Runs it.
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     let layout = context.layout()?;
-    let place = Place::new(layout.repository());
-    let _lock = Lock::take(&place)?;
+    let _lock = Lock::take(&Place::new(layout.repository()))?;
     // Before anything is read: what changes from here on makes the plan stale.
     let inputs = Site::inputs(&layout)?;
-    let site = Site::read(layout)?;
-    let state = State::read(place)?;
-    same_jurisdiction(&site.settings, &state)?;
-    let composition = Composition::of(&site)?;
-    let changes = change::compare(&state, &composition)?;
+    let proposal = Proposal::of(layout, context.now)?;
     let renewal = if args.renew { Renewal::All } else { Renewal::Changed };
-    let editor = Editor { state: &state, settings: &site.settings, now: context.now };
-    let drafts = editor.drafts(&composition.content, renewal)?;
-    let roles: Vec<_> = drafts.iter().map(|draft| format!("{} {}", draft.role, draft.signed.version)).collect();
-    let warnings = warnings(&site, &composition);
+    let drafts = proposal.drafts(renewal)?;
+    let roles = Proposal::roles(&drafts);
+    let Proposal { site, state, composition, changes, .. } = &proposal;
+    let warnings = warnings(site, composition);
     for warning in &warnings {
         context.output.say(format!("warning: {warning}"));
     }
@@ -44,9 +38,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
         Plan::discard(&site.layout)?;
         format!("Nothing differs from the last signed state; it expires {}.\n", state.timestamp.signed.expires)
     } else {
-        let summary = summary(&site, &changes, &roles);
-        let text = summary.join("\n") + "\n" + &diffs(&changes);
-        Plan::keep(&site.layout, &state, &composition, inputs, renewal, summary)?;
+        let summary = proposal.summary(&drafts);
+        let text = summary.join("\n") + "\n" + &diffs(changes);
+        Plan::keep(&site.layout, state, composition, inputs, renewal, summary)?;
         context.output.say("The plan is kept; show it to the signers, then run `casemate sign`.");
         text
     };
@@ -56,26 +50,6 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     });
     context.output.data(&value, text);
     Ok(Exit::DONE)
-}
-
-/// What signers are shown.
-fn summary(site: &Site, changes: &Changes, roles: &[String]) -> Vec<String> {
-    let mut lines = Vec::new();
-    for group in &changes.groups {
-        if let Some(source) = site.groups.get(group) {
-            lines.push(format!("{group}: {}", source.summary));
-        }
-    }
-    lines.extend(changes.files.iter().map(|change| format!("  {}", change.line())));
-    lines.extend(changes.settings.iter().map(|(group, what)| format!("  changed  {group}: {what}")));
-    lines.extend(changes.removed_groups.iter().map(|group| format!("  group {group} goes, with all its files")));
-    match changes.affected.len() {
-        0 => lines.push("No appliance gets anything else than now.".into()),
-        number => lines.push(format!("Affected: {}", count(number, "appliance"))),
-    }
-    lines.extend(changes.affected_lines().iter().map(|line| format!("  {line}")));
-    lines.push(format!("To be signed: {}", roles.join(", ")));
-    lines
 }
 
 fn diffs(changes: &Changes) -> String {

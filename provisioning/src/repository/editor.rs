@@ -128,6 +128,12 @@ impl Editor<'_> {
         Some(RoleKeys { keyids: delegated.keyids.clone(), threshold: delegated.threshold })
     }
 
+    /// Who may sign each of `drafts`.
+    pub(crate) fn all_signers(&self, drafts: &[Draft]) -> BTreeMap<RoleName, RoleKeys> {
+        let signers = drafts.iter().filter_map(|draft| Some((draft.role.clone(), self.signers(&draft.role, drafts)?)));
+        signers.collect()
+    }
+
     fn delegating<'b>(&'b self, drafts: &'b [Draft]) -> &'b Targets {
         let draft = drafts.iter().find(|draft| draft.role == RoleName::targets());
         draft.map_or(&self.state.targets.signed, |draft| &draft.signed)

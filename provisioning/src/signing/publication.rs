@@ -67,11 +67,7 @@ impl Publication {
         if drafts.is_empty() {
             return Err(NothingToDo.into());
         }
-        let signers = drafts.iter().filter_map(|draft| {
-            let keys = self.editor().signers(&draft.role, &drafts)?;
-            Some((draft.role.clone(), keys))
-        });
-        let signers = signers.collect();
+        let signers = self.editor().all_signers(&drafts);
         Ok(Request::new(self.plan.digest()?, self.plan.summary.clone(), drafts, signers))
     }
 

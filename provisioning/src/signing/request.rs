@@ -1,6 +1,6 @@
 //! What is carried to the signers, and what they send back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use casemate_protocol::canonical::{self, JsonError};
@@ -9,6 +9,8 @@ use casemate_protocol::digest::Digest;
 use casemate_protocol::keys::{KeyId, Signature};
 use casemate_protocol::signed;
 use casemate_protocol::tuf::role::{RoleKeys, RoleName};
+use casemate_protocol::tuf::targets::Targets;
+use casemate_protocol::verify::Kind;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -82,6 +84,16 @@ pub(crate) enum RequestError {
         /// As written.
         format: u32,
     },
+    /// It asks for a document that the tool asks nobody to sign.
+    #[error("{file} asks for signatures on {role:?} {what}")]
+    Draft {
+        /// The file.
+        file: String,
+        /// The role.
+        role: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// The signatures answer another request.
     #[error("{file} answers request {found}, the one in hand is {expected}")]
     Other {
@@ -109,7 +121,7 @@ pub(crate) enum RequestError {
 impl Explain for RequestError {
     fn code(&self) -> Code {
         match self {
-            Self::Json(..) | Self::Shape { .. } | Self::Kind { .. } => Code::UsageInvalid,
+            Self::Json(..) | Self::Shape { .. } | Self::Kind { .. } | Self::Draft { .. } => Code::UsageInvalid,
             Self::Other { .. } => Code::PlanStale,
             Self::Absent => Code::PlanMissing,
             Self::NoSigner | Self::NoneAtHand(_) => Code::SignersMissing,
@@ -120,6 +132,7 @@ impl Explain for RequestError {
     fn remedy(&self) -> String {
         match self {
             Self::Json(..) | Self::Shape { .. } | Self::Kind { .. } => "Check that this is the file you mean.".into(),
+            Self::Draft { .. } => "Do not sign it; ask whoever made it what it is for.".into(),
             Self::Other { .. } => "Send the newest request to this signer again.".into(),
             Self::Absent => "Run `casemate sign request -o FILE` and have it signed.".into(),
             Self::NoSigner => {
@@ -152,7 +165,24 @@ impl Request {
     pub(crate) fn parse(file: &str, raw: &[u8]) -> Result<Self, RequestError> {
         let request: Self = parse(file, REQUEST_KIND, raw)?;
         expect(file, REQUEST_KIND, &request.kind, request.format)?;
+        request.check(file)?;
         Ok(request)
+    }
+
+    /// Every draft is targets metadata of a role that persons sign, once: a second one would hide behind the first.
+    fn check(&self, file: &str) -> Result<(), RequestError> {
+        let mut seen = BTreeSet::new();
+        let machine = [RoleName::root(), RoleName::snapshot(), RoleName::timestamp()];
+        for draft in &self.drafts {
+            let what = match draft {
+                _ if !seen.insert(&draft.role) => "twice",
+                _ if machine.contains(&draft.role) => "which no request is for",
+                _ if draft.signed.kind != Targets::TYPE => "as something else than targets metadata",
+                _ => continue,
+            };
+            return Err(RequestError::Draft { file: file.into(), role: draft.role.to_string(), what });
+        }
+        Ok(())
     }
 
     /// The request's bytes.

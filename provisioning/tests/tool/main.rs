@@ -4,6 +4,7 @@
 //! - `journey`: from `init` to a verified receipt
 //! - `plan`: rendering, staleness, what signers are shown
 //! - `ceremony`: two persons, thresholds, requests and signatures
+//! - `foureyes`: the second signer signs what her own site folder gives, or reads everything
 //! - `writers`: concurrent and interrupted writers
 //! - `bundles`: what is packed, for whom, and what `inspect` says
 //! - `words`: help, man pages, completions, errors
@@ -12,6 +13,7 @@
 
 mod bundles;
 mod ceremony;
+mod foureyes;
 mod journey;
 mod plan;
 mod scene;

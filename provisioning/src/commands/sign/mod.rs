@@ -54,7 +54,11 @@ impl Keys {
 enum Step {
     /// Write the request that is carried to the signers
     Request(request::Args),
-    /// Show what a request changes and sign it: at the signer's own machine, no site needed
+    /// Compare a request with the signer's own site folder and sign it, at the signer's own machine
+    ///
+    /// Plans the site here, writes nothing, and signs only if the request asks for exactly that: every role, path, digest,
+    /// delegation and version. Anything else is refused (request-differs). Without a site folder every target is listed with
+    /// its SHA-256, and --without-site must be stated.
     Add(add::Args),
     /// Take the signatures, sign snapshot and timestamp, publish
     Finish(finish::Args),
