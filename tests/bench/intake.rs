@@ -65,7 +65,7 @@ fn import(agent: &Path, bundle: &Path, staging: &Path, rounds: u32) -> Fallible<
         let _ = std::fs::remove_dir_all(staging);
         std::fs::create_dir(staging)?;
         let before = spent()?;
-        launcher.import(&Input::open(bundle)?, &order, staging, &|_| false, &mut |_| {})?;
+        launcher.import(&Input::open(bundle)?, &order, staging, &|_| None, &mut |_| {})?;
         total += spent()? - before;
     }
     let peak = |who| Fallible::Ok(getrusage(who)?.max_rss());

@@ -1,7 +1,7 @@
 //! Archives that are not as packed. What a header may hold is tested beside the reader; here it is what may stand
 //! where, judged as the appliance judges it.
 
-use casemate_protocol::bundle::appraisal::{Presumes, Refusal};
+use casemate_protocol::bundle::appraisal::{OwnerRefusal, OwnerVerdict, Presumes, Refusal};
 use casemate_protocol::bundle::archive::{MemberKind, Writer};
 use casemate_protocol::code::{Code, Explain};
 use casemate_protocol::device::id::Owner;
@@ -15,6 +15,10 @@ fn sample() -> (Site, Bundle) {
     site.root = 3;
     let bundle = site.issue().bundle();
     (site, bundle)
+}
+
+fn owner_codes(owners: &[OwnerVerdict]) -> Vec<Option<Code>> {
+    owners.iter().map(|owner| owner.outcome.as_ref().err().map(Explain::code)).collect()
 }
 
 fn code(site: &Site, bundle: &Bundle) -> Code {
@@ -89,7 +93,7 @@ fn a_member_left_out_is_missing_unless_the_appliance_holds_it() {
         }
         if index > bundle.metadata("tenant.north") + 3 {
             assert_eq!(result.unwrap_err().code(), Code::Missing, "{kind}");
-            let mut shelf = Shelf { held: vec![Digest::of(&content)], ..Shelf::default() };
+            let mut shelf = Shelf { held: vec![(Digest::of(&content), content.len() as u64)], ..Shelf::default() };
             let audience = casemate_protocol::bundle::appraisal::Audience::Appliance(
                 casemate_tests::repository::device("lux-002"),
             );
@@ -292,6 +296,55 @@ fn a_manifest_may_say_only_what_its_owner_signed() {
         let codes = verdict.addressee.owners.iter().filter_map(|owner| Some(owner.outcome.as_ref().err()?.code()));
         assert_eq!(codes.collect::<Vec<_>>(), [Code::ManifestInvalid], "{name}");
     }
+}
+
+#[test]
+fn an_owner_who_signs_a_wrong_length_for_shared_content_fails_alone() {
+    let mut site = Site::contested();
+    let bundle = site.issue().bundle().bytes();
+    let expected = [None, Some(Code::ManifestInvalid), None];
+    assert_eq!(owner_codes(&verdict(&site, "lux-002", &bundle).unwrap().addressee.owners), expected);
+    assert_eq!(owner_codes(&inspect(&site, &bundle).unwrap().addressees[1].owners), expected);
+    // The content is somebody else's, and nobody here but the liar wants it.
+    site.assign("lux-002", &["labs"], &["north"]);
+    let bundle = site.issue().bundle().bytes();
+    assert_eq!(owner_codes(&verdict(&site, "lux-002", &bundle).unwrap().addressee.owners), expected[1..]);
+}
+
+#[test]
+fn shared_content_that_is_held_already_disproves_a_wrong_length_too() {
+    let site = Site::contested();
+    let content = b"server_name: clinics.example\n";
+    let mut bundle = site.issue().bundle();
+    bundle.members.remove(bundle.position(content));
+    let appraised = |held| {
+        let audience =
+            casemate_protocol::bundle::appraisal::Audience::Appliance(casemate_tests::repository::device("lux-002"));
+        let clock = casemate_tests::repository::clock();
+        let mut shelf = Shelf { held, ..Shelf::default() };
+        appraise(&bundle.bytes(), site.stored(), clock, audience, &mut shelf).unwrap().finish()
+    };
+    let verdict = appraised(vec![(Digest::of(content), content.len() as u64)]).unwrap();
+    assert_eq!(owner_codes(&verdict.addressee.owners), [None, Some(Code::ManifestInvalid), None]);
+    // Who is right is not known before the content is there: another bundle may bring it.
+    assert_eq!(appraised(Vec::new()).unwrap_err().code(), Code::Missing);
+}
+
+#[test]
+fn an_owner_who_signs_two_lengths_for_one_content_is_invalid() {
+    let (mut site, _) = sample();
+    *site.owner("group.labs") = Subtree::of(&[("a", b"the same"), ("b", b"the same")]);
+    let labs = site.owner("group.labs");
+    labs.edit = |manifest| {
+        manifest.files[0].length += 7;
+        manifest.files[0].parts[0].length += 7;
+    };
+    labs.edit_targets = |targets| targets.targets.get_mut("groups/labs/files/a").unwrap().length += 7;
+    let verdict = verdict(&site, "lux-002", &site.issue().bundle().bytes()).unwrap();
+    let OwnerRefusal::Manifest { why, .. } = verdict.addressee.owners[1].outcome.as_ref().unwrap_err() else {
+        panic!("{:?}", verdict.addressee.owners[1].outcome)
+    };
+    assert!(why.contains("two lengths"), "{why}");
 }
 
 #[test]

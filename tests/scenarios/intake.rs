@@ -1,7 +1,7 @@
 //! The caged child and its parent over real files.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ impl Bench {
     }
 
     fn import_input(&self, input: &Input, progress: &mut dyn FnMut(Progress)) -> Result<Verdict, IntakeError> {
-        Launcher::program(Path::new(CHILD)).import(input, &self.order, &self.staging(), &|_| false, progress)
+        Launcher::program(Path::new(CHILD)).import(input, &self.order, &self.staging(), &|_| None, progress)
     }
 
     fn survey(&self, bytes: &[u8]) -> Result<Survey, IntakeError> {
@@ -192,8 +192,29 @@ fn what_is_held_elsewhere_is_not_staged() {
     let bench = Bench::new(&site);
     let input = bench.input(&site.issue().bundle().bytes());
     let launcher = Launcher::program(Path::new(CHILD));
-    launcher.import(&input, &bench.order, &bench.staging(), &|_| true, &mut |_| {}).unwrap();
+    let content = site.issue().content;
+    let held: BTreeMap<_, _> = content.values().map(|content| (Digest::of(content), content.len() as u64)).collect();
+    let holds = |id: &Digest| held.get(id).copied();
+    launcher.import(&input, &bench.order, &bench.staging(), &holds, &mut |_| {}).unwrap();
     assert!(bench.staged().is_empty());
+}
+
+#[test]
+fn a_wrong_length_for_shared_content_costs_its_owner_alone_wherever_the_content_comes_from() {
+    let mut site = Site::contested();
+    let mut bench = Bench::new(&site);
+    bench.order.device = device("lux-002");
+    let codes = |verdict: Verdict| {
+        let owners = verdict.addressee.owners.into_iter();
+        owners.map(|owner| owner.outcome.err().map(|refusal| refusal.code())).collect::<Vec<_>>()
+    };
+    let bytes = site.issue().bundle().bytes();
+    let expected = [None, Some(Code::ManifestInvalid), None];
+    assert_eq!(codes(bench.import(&bytes).unwrap()), expected, "from the bundle");
+    assert_eq!(codes(bench.import(&bytes).unwrap()), expected, "staged before");
+    // The content is in the bundle, but only the liar wants it here.
+    site.assign("lux-002", &["labs"], &["north"]);
+    assert_eq!(codes(bench.import(&site.issue().bundle().bytes()).unwrap()), expected[1..]);
 }
 
 #[test]
@@ -354,7 +375,7 @@ fn a_child_that_dies_or_says_nothing_costs_one_child() {
     for program in ["/bin/true", "/bin/false", "/bin/cat"] {
         let input = bench.input(&site.issue().bundle().bytes());
         let launcher = Launcher::program(Path::new(program));
-        let error = launcher.import(&input, &bench.order, &bench.staging(), &|_| false, &mut |_| {}).unwrap_err();
+        let error = launcher.import(&input, &bench.order, &bench.staging(), &|_| None, &mut |_| {}).unwrap_err();
         assert_eq!(error.code(), Code::IntakeFailed, "{program}: {error}");
     }
 }
@@ -379,7 +400,7 @@ fn the_parent_does_not_believe_a_child_about_small_objects() {
                 std::fs::write(&path, spoilt).unwrap();
             }
         }
-        false
+        None
     };
     let error = launcher.import(&bench.input(&bytes), &bench.order, &bench.staging(), &holds, &mut |_| {}).unwrap_err();
     assert_eq!(error.code(), Code::Missing);
@@ -455,7 +476,7 @@ fn a_child_that_was_taken_over_cannot_have_an_outcome_signed() {
         std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
         let launcher = Launcher::program(&program);
         let error =
-            launcher.import(&bench.input(b"x"), &bench.order, &bench.staging(), &|_| false, &mut |_| {}).unwrap_err();
+            launcher.import(&bench.input(b"x"), &bench.order, &bench.staging(), &|_| None, &mut |_| {}).unwrap_err();
         assert_eq!((error.code(), error.to_string().contains(code)), (Code::IntakeFailed, true), "{error}");
     }
 }

@@ -11,8 +11,8 @@ use casemate_protocol::tuf::time::Clock;
 /// What a run did besides its verdict.
 #[derive(Debug, Default)]
 pub(crate) struct Shelf {
-    /// Objects held before, by id.
-    pub(crate) held: Vec<Digest>,
+    /// Objects held before, by id, with their lengths.
+    pub(crate) held: Vec<(Digest, u64)>,
     /// Parts staged, by digest.
     pub(crate) staged: BTreeMap<Digest, Vec<u8>>,
     /// Members that went by unread.
@@ -65,8 +65,8 @@ fn ask(appraisal: &mut Appraisal, member: Option<&Member>, shelf: &Shelf) -> Res
     if disposition != Disposition::Settle {
         return Ok(disposition);
     }
-    for object in &shelf.held {
-        appraisal.hold(*object);
+    for (object, length) in &shelf.held {
+        appraisal.hold(*object, *length);
     }
     appraisal.settle();
     appraisal.member(member)

@@ -185,6 +185,24 @@ impl Site {
         site
     }
 
+    /// [`Self::sample`], but `group.labs` signs a file of `group.clinics` as its own, with a wrong length.
+    #[must_use]
+    pub fn contested() -> Self {
+        let mut site = Self::sample();
+        let content = site.owner("group.clinics").files["synapse/homeserver.yaml"].clone();
+        let labs = site.owner("group.labs");
+        labs.files = BTreeMap::from([("taken".into(), content)]);
+        labs.edit = |manifest| {
+            manifest.files[0].length += 7;
+            manifest.files[0].parts[0].length += 7;
+        };
+        labs.edit_targets = |targets| {
+            let file = targets.targets.get_mut("groups/labs/files/taken");
+            file.expect("it was just added").length += 7;
+        };
+        site
+    }
+
     /// A site with one group and one file of `content`, for one appliance `lux-001`.
     #[must_use]
     pub fn single(content: Vec<u8>) -> Self {

@@ -1,6 +1,6 @@
 //! The child: reads a hostile archive, and can do little else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
@@ -161,7 +161,7 @@ impl Child {
             Err(Stop::DiskFull { wanted, free }) => Ending::DiskFull { wanted, free },
             Err(Stop::Input(error)) => Ending::InputFailed { errno: error.raw_os_error().unwrap_or(0) },
             Err(Stop::Staging(error)) if is_full(&error) => {
-                Ending::DiskFull { wanted: self.total - self.done, free: self.free() }
+                Ending::DiskFull { wanted: self.total.saturating_sub(self.done), free: self.free() }
             }
             Err(Stop::Staging(error)) => Ending::StagingFailed { errno: error.raw_os_error().unwrap_or(0) },
             Err(Stop::Lost) => return None,
@@ -226,12 +226,12 @@ impl Child {
 
     /// The places in `wanted` that nothing is in yet.
     fn lacking(&self, mut wanted: Places) -> io::Result<Places> {
-        let objects: BTreeMap<_, _> =
+        let objects: BTreeSet<_> =
             wanted.values().flatten().map(|(_, place)| (place.object, place.object_length)).collect();
-        let found = objects.into_iter().map(|(object, length)| Ok((object, self.staging.find(&object, length)?)));
+        let found = objects.into_iter().map(|key| Ok((key, self.staging.find(&key.0, key.1)?)));
         let found: BTreeMap<_, _> = found.collect::<io::Result<_>>()?;
         for places in wanted.values_mut() {
-            places.retain(|(_, place)| match &found[&place.object] {
+            places.retain(|(_, place)| match &found[&(place.object, place.object_length)] {
                 Found::Whole => false,
                 Found::Parts(parts) => !parts.contains(&place.part),
             });
@@ -253,18 +253,18 @@ impl Child {
             };
             for (index, wanted) in some.iter().enumerate() {
                 let object = wanted.object;
-                if held.get(index) == Some(&1) {
-                    appraisal.hold(object);
+                if let Some(length) = frame::held(&held, index) {
+                    appraisal.hold(object, length);
                     continue;
                 }
                 if wanted.length == 0 {
                     // No member carries it: an empty file is known by its manifest alone.
                     self.staging.write_small(&object, &[]).map_err(Stop::Staging)?;
-                    appraisal.hold(object);
+                    appraisal.hold(object, 0);
                     continue;
                 }
                 match self.staging.find_intact(wanted).map_err(Stop::Staging)? {
-                    Found::Whole => appraisal.hold(object),
+                    Found::Whole => appraisal.hold(object, wanted.length),
                     Found::Parts(parts) => parts.into_iter().for_each(|part| appraisal.hold_part(object, part)),
                 }
             }
@@ -343,7 +343,7 @@ impl Child {
             return Err(Stop::Lost);
         };
         let small = |place: &Placement| place.object_length <= SMALL;
-        let found = if places.iter().all(small) {
+        let found = if !places.is_empty() && places.iter().all(small) {
             let content = self.content(member)?;
             let found = Digest::of(&content);
             if found == expected {

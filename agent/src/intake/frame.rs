@@ -22,7 +22,7 @@ pub(super) enum Tag {
     Cached = 3,
     /// Parent: the order is complete.
     Begin = 4,
-    /// Parent: one byte for each digest asked for, 1 if it is held.
+    /// Parent: 8 bytes for each digest asked for, the length it is held with, little endian, or [`NOT_HELD`].
     Answer = 5,
     /// Child: name of a member whose content follows.
     Member = 16,
@@ -56,7 +56,7 @@ impl Tag {
             // A harvest's head lists every part wanted.
             Self::Head | Self::Root | Self::Cached | Self::Content => 64 << 20,
             Self::Begin => 0,
-            Self::Answer => ASKED_AT_ONCE,
+            Self::Answer => ASKED_AT_ONCE * 8,
             Self::Member => 100,
             Self::Ask => ASKED_AT_ONCE * 32,
             Self::Progress => 16,
@@ -67,6 +67,15 @@ impl Tag {
 
 /// Digests in one [`Tag::Ask`].
 pub(super) const ASKED_AT_ONCE: usize = 4096;
+
+/// In a [`Tag::Answer`], of what is not held.
+pub(super) const NOT_HELD: u64 = u64::MAX;
+
+/// The length with which the digest asked for at `index` is held, if it is.
+pub(super) fn held(answer: &[u8], index: usize) -> Option<u64> {
+    let length = u64::from_le_bytes(*answer.as_chunks::<8>().0.get(index)?);
+    Some(length).filter(|length| *length != NOT_HELD)
+}
 
 /// What the child is to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -34,7 +34,8 @@ impl Launcher {
         Self { program: path.into() }
     }
 
-    /// Appraises `input` whole and stages what its owners want and nobody `holds`. Verified objects stay in `staging`
+    /// Appraises `input` whole and stages what its owners want and nobody `holds` (says
+    /// with which length it is held). Verified objects stay in `staging`
     /// whatever the outcome, each under its id.
     ///
     /// # Errors
@@ -47,7 +48,7 @@ impl Launcher {
         input: &Input,
         order: &Order,
         staging: &Path,
-        holds: &dyn Fn(&Digest) -> bool,
+        holds: &dyn Fn(&Digest) -> Option<u64>,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Verdict, IntakeError> {
         let report = parent::converse(self, input, order, Task::Import, staging, Desk { holds, progress })?;
@@ -63,10 +64,13 @@ impl Launcher {
             let wanted: Vec<Wanted> = appraisal.wanted().cloned().collect();
             for wanted in wanted {
                 let failed = |source| IntakeError::Staging { path: staging.into(), source };
-                if holds(&wanted.object) || parent::is_staged(staging, &wanted).map_err(failed)? {
-                    appraisal.hold(wanted.object);
+                if let Some(length) = holds(&wanted.object) {
+                    appraisal.hold(wanted.object, length);
+                } else if parent::is_staged(staging, &wanted).map_err(failed)? {
+                    appraisal.hold(wanted.object, wanted.length);
                 }
             }
+            appraisal.exhaust();
             appraisal.settle();
         }
         appraisal.finish().map_err(refused)
@@ -78,7 +82,7 @@ impl Launcher {
     /// # Errors
     /// As [`Self::import`].
     pub fn survey(&self, input: &Input, order: &Order, staging: &Path) -> Result<Survey, IntakeError> {
-        let desk = Desk { holds: &|_| false, progress: &mut |_| {} };
+        let desk = Desk { holds: &|_| None, progress: &mut |_| {} };
         let report = parent::converse(self, input, order, Task::Survey, staging, desk)?;
         if let Some(error) = parent::failure(&report, input, order, staging) {
             return Err(error);
@@ -117,7 +121,7 @@ impl Launcher {
             })
         });
         let task = Task::Harvest(parts.collect());
-        let report = parent::converse(self, input, order, task, staging, Desk { holds: &|_| false, progress })?;
+        let report = parent::converse(self, input, order, task, staging, Desk { holds: &|_| None, progress })?;
         match (parent::failure(&report, input, order, staging), &report.ending) {
             (None, Ending::Done { parts }) => Ok(*parts),
             (Some(error), _) => Err(error),

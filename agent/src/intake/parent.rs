@@ -39,7 +39,7 @@ pub(super) struct Report {
 
 /// What the child may ask and tell while it runs.
 pub(super) struct Desk<'a> {
-    pub(super) holds: &'a dyn Fn(&Digest) -> bool,
+    pub(super) holds: &'a dyn Fn(&Digest) -> Option<u64>,
     pub(super) progress: &'a mut dyn FnMut(Progress),
 }
 
@@ -136,7 +136,8 @@ fn listen(from: &mut UnixStream, desk: &mut Desk<'_>) -> io::Result<Option<Repor
             }
             Tag::Ask if payload.len() % 32 == 0 => {
                 let (ids, _) = payload.as_chunks::<32>();
-                let held: Vec<u8> = ids.iter().map(|id| u8::from((desk.holds)(&Digest::from_bytes(*id)))).collect();
+                let held = ids.iter().map(|id| (desk.holds)(&Digest::from_bytes(*id)).unwrap_or(frame::NOT_HELD));
+                let held: Vec<u8> = held.flat_map(u64::to_le_bytes).collect();
                 frame::send(from, Tag::Answer, &[&held])?;
             }
             Tag::Progress => {

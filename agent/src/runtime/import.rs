@@ -116,7 +116,7 @@ impl Bench {
         let holds = |id: &Digest| {
             let id = *id;
             // If the store thread is gone nothing is held; what follows fails there.
-            desk.ask_blocking(move |keeper| keeper.store.objects().has(&id)).unwrap_or(false)
+            desk.ask_blocking(move |keeper| keeper.store.objects().length(&id)).unwrap_or(None)
         };
         let mut tell = |step| {
             progress.send_replace(step);

@@ -34,6 +34,12 @@ impl Objects {
         self.path(id).is_file()
     }
 
+    /// Length of the object, bytes, if it is here.
+    #[must_use]
+    pub fn length(&self, id: &Digest) -> Option<u64> {
+        fs::metadata(self.path(id)).ok().filter(fs::Metadata::is_file).map(|metadata| metadata.len())
+    }
+
     /// Where the object is, or would be.
     #[must_use]
     pub fn path(&self, id: &Digest) -> PathBuf {

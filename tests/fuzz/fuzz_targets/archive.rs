@@ -95,8 +95,7 @@ fn judged(members: &Members, appliance: &str) {
         match answer {
             Err(_) => return,
             Ok(Disposition::Read) if appraisal.content(content).is_err() => return,
-            Ok(Disposition::Stage(places)) => {
-                assert!(!places.is_empty());
+            Ok(Disposition::Stage(_)) => {
                 let digest = Digest::of(content);
                 if *kind != (MemberKind::Object { digest }) {
                     return;

@@ -80,12 +80,20 @@ pub(super) struct Case {
     pub(super) unverified: Vec<Unverified>,
     manifests: BTreeMap<Digest, Vec<Reference>>,
     pub(super) presumes: Option<Presumes>,
-    pub(super) wanted: BTreeMap<Digest, Wanted>,
-    pub(super) held: BTreeSet<Digest>,
+    /// By id and length: owners may disagree about how long one content is.
+    pub(super) wanted: BTreeMap<(Digest, u64), Wanted>,
+    /// Whole objects that are there, with the length they have.
+    pub(super) held: BTreeMap<Digest, u64>,
     pub(super) held_parts: BTreeSet<(Digest, usize)>,
     pub(super) settled: bool,
     /// Parts still to come, by digest.
     pub(super) open: BTreeMap<Digest, Vec<(u64, Placement)>>,
+    /// How long a part really is, where that is known.
+    lengths: BTreeMap<Digest, u64>,
+    /// Parts for which verified roles sign different lengths.
+    pub(super) contested: BTreeSet<Digest>,
+    /// Somebody else has read the whole archive and found all there is to find.
+    pub(super) exhausted: bool,
     /// Metadata that should have been in the archive.
     missing: Vec<String>,
     read: u64,
@@ -103,10 +111,13 @@ impl Case {
             manifests: BTreeMap::new(),
             presumes: None,
             wanted: BTreeMap::new(),
-            held: BTreeSet::new(),
+            held: BTreeMap::new(),
             held_parts: BTreeSet::new(),
             settled: false,
             open: BTreeMap::new(),
+            lengths: BTreeMap::new(),
+            contested: BTreeSet::new(),
+            exhausted: false,
             missing: Vec::new(),
             read: 0,
             unknown: (0, 0),
@@ -263,7 +274,7 @@ impl Case {
     pub(super) fn collect_wanted(&mut self) -> Result<(), Refusal> {
         let owners = self.addressees.iter().flat_map(|addressee| &addressee.owners);
         for manifest in owners.filter_map(|owner| owner.outcome.as_ref()?.as_ref().ok()) {
-            self.wanted.extend(manifest.objects.iter().map(|wanted| (wanted.object, wanted.clone())));
+            self.wanted.extend(manifest.objects.iter().map(|wanted| ((wanted.object, wanted.length), wanted.clone())));
         }
         if self.wanted.values().map(|wanted| wanted.parts.len()).sum::<usize>() > MAX_WANTED_PARTS {
             return Err(Refusal::TooMany { what: "parts in all files", limit: MAX_WANTED_PARTS as u64 });
@@ -273,9 +284,12 @@ impl Case {
 
     pub(super) fn settle(&mut self) {
         self.settled = true;
-        for wanted in self.wanted.values().filter(|wanted| !self.held.contains(&wanted.object)) {
+        for wanted in self.wanted.values() {
+            let held = self.held.get(&wanted.object);
             for (index, part) in wanted.parts.iter().enumerate() {
-                if !self.held_parts.contains(&(wanted.object, index)) {
+                if held == Some(&wanted.length) || self.held_parts.contains(&(wanted.object, index)) {
+                    self.lengths.insert(part.sha256, part.length);
+                } else if held.is_none() {
                     let (object, object_length) = (wanted.object, wanted.length);
                     let placement = Placement { object, part: index, offset: part.offset, object_length };
                     self.open.entry(part.sha256).or_default().push((part.length, placement));
@@ -286,6 +300,7 @@ impl Case {
 
     /// Places that a wrong length was signed for stay open: nothing can ever fill them.
     pub(super) fn staged(&mut self, digest: &Digest, found: u64) {
+        self.lengths.insert(*digest, found);
         if let Some(places) = self.open.get_mut(digest) {
             places.retain(|(length, _)| *length != found);
             if places.is_empty() {
@@ -298,7 +313,55 @@ impl Case {
         self.open.values().flatten().map(|(length, _)| length).sum()
     }
 
-    pub(super) fn conclude(self) -> Result<Inspection, Refusal> {
+    /// Whether some length in `wanted` is known to be wrong.
+    fn is_disproved(&self, wanted: &Wanted) -> bool {
+        let other = |known: Option<&u64>, signed: u64| known.is_some_and(|known| *known != signed);
+        other(self.held.get(&wanted.object), wanted.length)
+            || wanted.parts.iter().any(|part| {
+                let is_open = |places: &Vec<(u64, Placement)>| {
+                    places
+                        .iter()
+                        .any(|(_, place)| (place.object, place.object_length) == (wanted.object, wanted.length))
+                };
+                other(self.lengths.get(&part.sha256), part.length)
+                    // Not found by whoever found all the rest, and another owner describes it otherwise.
+                    || (self.exhausted
+                        && self.contested.contains(&part.sha256)
+                        && self.open.get(&part.sha256).is_some_and(is_open))
+            })
+    }
+
+    /// An owner who signed a wrong length is refused alone, and what only such owners want is no longer waited for.
+    fn refuse_disproved(&mut self) {
+        let disproved = self.wanted.iter().filter(|(_, wanted)| self.is_disproved(wanted));
+        let disproved: BTreeSet<_> = disproved.map(|(key, _)| *key).collect();
+        if disproved.is_empty() {
+            return;
+        }
+        let mut wanted = BTreeSet::new();
+        for Addressed { assignment, owners, .. } in &mut self.addressees {
+            for slot in owners {
+                let Some(Ok(manifest)) = &slot.outcome else { continue };
+                let keys = || manifest.objects.iter().map(|wanted| (wanted.object, wanted.length));
+                let Some((object, length)) = keys().find(|key| disproved.contains(key)) else {
+                    wanted.extend(keys());
+                    continue;
+                };
+                let targets = self.client.delegated(&slot.owner.role());
+                let target =
+                    targets.and_then(|targets| owners::manifest_for(&slot.owner, &assignment.appliance, targets.get()));
+                let why = format!("object {object} is signed with {length} bytes, its content has another length");
+                slot.outcome = Some(Err(OwnerRefusal::Manifest { target: target.unwrap_or_default(), why }));
+            }
+        }
+        for places in self.open.values_mut() {
+            places.retain(|(_, place)| wanted.contains(&(place.object, place.object_length)));
+        }
+        self.open.retain(|_, places| !places.is_empty());
+    }
+
+    pub(super) fn conclude(mut self) -> Result<Inspection, Refusal> {
+        self.refuse_disproved();
         let presumed = self.presumes.map(|presumes| presumes.objects).unwrap_or_default();
         let excused: BTreeSet<_> = match self.audience {
             Audience::Everybody => presumed.iter().collect(),

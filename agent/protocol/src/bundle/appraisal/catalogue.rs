@@ -42,6 +42,11 @@ impl Catalogue {
         Self { ranks, last: None, seen: BTreeSet::new() }
     }
 
+    /// Objects for which different lengths are signed.
+    pub(super) fn contested(&self) -> BTreeSet<Digest> {
+        self.ranks.iter().filter(|(_, entry)| entry.lengths.len() > 1).map(|(digest, _)| *digest).collect()
+    }
+
     /// Whether `digest` is listed.
     pub(super) fn lists(&self, digest: &Digest) -> bool {
         self.ranks.contains_key(digest)

@@ -94,9 +94,15 @@ impl Appraisal {
         self.case.wanted.values()
     }
 
-    /// The whole `object` is there already.
-    pub fn hold(&mut self, object: Digest) {
-        self.case.held.insert(object);
+    /// The whole `object` is there already, and `length` bytes long. An owner who signs another length is refused.
+    pub fn hold(&mut self, object: Digest, length: u64) {
+        self.case.held.entry(object).or_insert(length);
+    }
+
+    /// The archive was read to its end elsewhere, and nothing was found to be missing: what is not held now and is
+    /// signed with different lengths is the fault of the owner who wants it.
+    pub fn exhaust(&mut self) {
+        self.case.exhausted = true;
     }
 
     /// Part number `part` of `object` is there already.

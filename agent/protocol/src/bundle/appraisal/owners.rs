@@ -48,7 +48,10 @@ pub fn parse(owner: &Owner, target: &str, raw: &[u8], targets: &Targets) -> Resu
     let mut objects = BTreeMap::new();
     for file in &manifest.files {
         let wanted = object(owner, file, targets).map_err(|why| refuse(format!("file {}: {why}", file.path)))?;
-        objects.insert(wanted.object, wanted);
+        let (object, length) = (wanted.object, wanted.length);
+        if objects.insert(object, wanted).is_some_and(|known: Wanted| known.length != length) {
+            return Err(refuse(format!("file {}: two lengths are signed for one content", file.path)));
+        }
     }
     if manifest.is_gated() {
         return Err(OwnerRefusal::Gated { target: target.into() });

@@ -31,7 +31,7 @@ pub struct Device {
 pub enum Disposition {
     /// Hand it to the appraisal, whole; its length is within the limit for its kind.
     Read,
-    /// Hash it while writing it to every one of these places; it must hash to the member's name.
+    /// Hash it while writing it to every one of these places, which may be none; it must hash to the member's name.
     Stage(Vec<Placement>),
     /// Let it go by.
     Skip,

@@ -48,6 +48,8 @@ impl Files {
         self.files.pass(&digest, member.length, order)?;
         let wanted = case.open.get(&digest).into_iter().flatten();
         let places: Vec<_> = wanted.filter(|(length, _)| *length == member.length).map(|(_, place)| *place).collect();
-        Ok(Step::Do(if places.is_empty() { Disposition::Skip } else { Disposition::Stage(places) }))
+        // One who waits for it in vain, because of a wrong length, is found out by its hash: staged to no place.
+        let hashed = case.open.contains_key(&digest);
+        Ok(Step::Do(if places.is_empty() && !hashed { Disposition::Skip } else { Disposition::Stage(places) }))
     }
 }

@@ -54,6 +54,7 @@ impl Manifests {
             }
         }
         case.collect_wanted()?;
+        case.contested = self.files.contested();
         let files = Files::new(std::mem::take(&mut self.files), std::mem::take(&mut self.manifests));
         Ok(Step::Next(Box::new(Stage::Files(files))))
     }
