@@ -1,11 +1,14 @@
 //! Archives that are not as packed. What a header may hold is tested beside the reader; here it is what may stand
 //! where, judged as the appliance judges it.
 
-use casemate_protocol::bundle::appraisal::{OwnerRefusal, OwnerVerdict, Presumes, Refusal};
+use casemate_protocol::bundle::appraisal::{MAX_PRESUMES, OwnerRefusal, OwnerVerdict, Presumes, Refusal};
 use casemate_protocol::bundle::archive::{MemberKind, Writer};
+use casemate_protocol::bundle::manifest::MAX_MANIFEST;
 use casemate_protocol::code::{Code, Explain};
+use casemate_protocol::device::assignment::MAX_ASSIGNMENT;
 use casemate_protocol::device::id::Owner;
 use casemate_protocol::digest::Digest;
+use casemate_protocol::tuf::role::RoleName;
 use casemate_tests::repository::{Bundle, Site, Subtree};
 
 use crate::judge::{Shelf, appraise, inspect, verdict};
@@ -145,6 +148,65 @@ fn a_metadata_name_must_say_the_version_inside() {
         bundle.members[at].0 = format!("metadata/7.{role}.json").parse().unwrap();
         assert_eq!(code(&site, &bundle), Code::MetadataMixed, "{role}");
     }
+}
+
+#[test]
+fn the_name_of_metadata_already_held_must_say_its_version_too() {
+    let (site, bundle) = sample();
+    let issue = site.issue();
+    let mut stored = site.stored();
+    let held = [(RoleName::snapshot(), &issue.snapshot), (RoleName::targets(), &issue.targets)];
+    stored.cached.extend(held.into_iter().map(|(role, raw)| (role, raw.clone())));
+    let appraised = |bundle: &Bundle| {
+        let audience =
+            casemate_protocol::bundle::appraisal::Audience::Appliance(casemate_tests::repository::device("lux-002"));
+        let clock = casemate_tests::repository::clock();
+        appraise(&bundle.bytes(), stored.clone(), clock, audience, &mut Shelf::default())?.finish()
+    };
+    assert!(appraised(&bundle).is_ok());
+    for role in ["snapshot", "targets"] {
+        let mut bundle = bundle.clone();
+        let at = bundle.metadata(role);
+        bundle.members[at].0 = format!("metadata/7.{role}.json").parse().unwrap();
+        assert_eq!(appraised(&bundle).unwrap_err().code(), Code::MetadataMixed, "{role}");
+    }
+}
+
+/// The code for `bundle` up to member `at`, in whose place a header says that `length` bytes of `kind` follow.
+fn endless(site: &Site, bundle: &Bundle, at: usize, kind: &MemberKind, length: u64) -> Code {
+    let mut archive = Bundle { members: bundle.members[..at].to_vec() }.bytes();
+    archive.truncate(archive.len() - Writer::end().len());
+    archive.extend_from_slice(&Writer::header(kind, length).unwrap());
+    verdict(site, "lux-002", &archive).unwrap_err().code()
+}
+
+#[test]
+fn what_is_read_whole_has_a_limit_even_where_its_length_is_signed() {
+    let (mut site, _) = sample();
+    site.owner("group.labs").edit_targets = |targets| {
+        targets.targets.get_mut("groups/labs/manifest.json").unwrap().length = MAX_MANIFEST + 1;
+    };
+    let issue = site.issue();
+    let bundle = issue.bundle();
+    let at = bundle.position(&issue.content["groups/labs/manifest.json"]);
+    assert_eq!(endless(&site, &bundle, at, &bundle.members[at].0, MAX_MANIFEST + 1), Code::TooLarge, "manifest");
+
+    let (mut site, bundle) = sample();
+    let at = bundle.position(b"server_name: clinics.example\n");
+    assert_eq!(endless(&site, &bundle, at, &MemberKind::Presumes, MAX_PRESUMES + 1), Code::TooLarge, "presumes");
+
+    let groups: Vec<_> = (0..6000).map(|number| format!("group-{number:06}")).collect();
+    site.assign("lux-002", &groups.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
+    let issue = site.issue();
+    let bundle = issue.bundle();
+    let assignment = &issue.content["appliances/lux-002.json"];
+    assert!(assignment.len() as u64 > MAX_ASSIGNMENT);
+    let at = bundle.position(assignment);
+    assert_eq!(
+        endless(&site, &bundle, at, &bundle.members[at].0, assignment.len() as u64),
+        Code::TooLarge,
+        "assignment"
+    );
 }
 
 #[test]

@@ -155,6 +155,20 @@ fn a_newer_bundle_that_is_torn_does_not_keep_the_older_whole_one_from_being_appl
 }
 
 #[test]
+fn staged_files_wait_for_a_bundle_that_is_incomplete_and_go_once_one_is_applied() {
+    let (appliance, mut site) = enrolled();
+    let staged = || files_below(&appliance.path("state/staging")).len();
+    let mut torn = site.issue().bundle();
+    torn.members.remove(torn.position(b"[Match]\nName=lan0\n"));
+    assert_eq!(appliance.import_one(&torn.bytes()).code, Code::Missing);
+    assert_eq!(staged(), 1, "what did come is kept");
+    // The next version has other content, so nothing will ever ask for what was kept.
+    site.reissue("group.clinics", "synapse/homeserver.yaml", b"retention: 30\n");
+    assert_eq!(appliance.import_one(&site.issue().bundle().bytes()).code, Code::Applied);
+    assert_eq!(staged(), 0);
+}
+
+#[test]
 fn a_bundle_for_others_leaves_no_trace_but_a_receipt() {
     let (appliance, mut site) = enrolled();
     site.assignments.remove(&"lux-001".parse().unwrap());

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use casemate_agent::intake::{Input, IntakeError, Launcher, Order, Progress, Survey};
 use casemate_protocol::bundle::appraisal::{Verdict, Wanted};
@@ -479,4 +480,44 @@ fn a_child_that_was_taken_over_cannot_have_an_outcome_signed() {
             launcher.import(&bench.input(b"x"), &bench.order, &bench.staging(), &|_| None, &mut |_| {}).unwrap_err();
         assert_eq!((error.code(), error.to_string().contains(code)), (Code::IntakeFailed, true), "{error}");
     }
+}
+
+/// What the parent says of a child with `fault`, and how patient it is.
+fn with_fault(fault: &str, patience: Duration) -> IntakeError {
+    let site = Site::sample();
+    let bench = Bench::new(&site);
+    std::fs::write(bench.folder.path().join("fault"), fault).unwrap();
+    let launcher = Launcher::program(Path::new(CHILD)).with_patience(patience);
+    let input = bench.input(&site.issue().bundle().bytes());
+    launcher.import(&input, &bench.order, &bench.staging(), &|_| None, &mut |_| {}).unwrap_err()
+}
+
+#[test]
+fn a_child_that_says_nothing_or_never_finishes_a_word_is_killed() {
+    for fault in ["silent", "trickles"] {
+        let error = with_fault(fault, Duration::from_millis(200));
+        assert_eq!(error.code(), Code::IntakeFailed, "{fault}");
+        assert!(error.to_string().contains("nothing for too long"), "{fault}: {error}");
+    }
+}
+
+#[test]
+fn a_child_that_stays_after_its_last_word_is_not_waited_for() {
+    // It read nothing, so there is nothing to believe.
+    assert_ne!(with_fault("stays", Duration::from_secs(600)).code(), Code::Applied);
+}
+
+#[test]
+fn a_child_that_asks_or_tells_without_end_is_killed() {
+    for fault in ["asks", "tells"] {
+        let error = with_fault(fault, Duration::from_secs(600));
+        assert_eq!(error.code(), Code::IntakeFailed, "{fault}");
+        assert!(error.to_string().contains("more than there is to say"), "{fault}: {error}");
+    }
+}
+
+#[test]
+fn a_child_that_says_done_is_not_believed_if_what_it_handed_up_is_refused() {
+    let error = with_fault("embellishes", Duration::from_secs(600));
+    assert_eq!(error.code(), Code::MemberUnexpected, "{error}");
 }

@@ -23,6 +23,9 @@ use super::staging::{Found, SMALL, Staging};
 /// Bytes between two reports of progress.
 const PROGRESS_STEP: u64 = 8 << 20;
 
+/// Bytes that go by unstaged between two signs of life.
+pub(super) const ALIVE_STEP: u64 = 64 << 20;
+
 /// Where parts are wanted, with the length signed for them, by digest.
 type Places = BTreeMap<Digest, Vec<(u64, Placement)>>;
 
@@ -86,6 +89,7 @@ fn live() -> Option<()> {
         total: 0,
         done: 0,
         reported: 0,
+        quiet: 0,
     };
     let clock = Clock { wall: head.wall, build: head.build, offline_span_days: head.offline_span_days };
     let outcome = match head.task {
@@ -142,6 +146,8 @@ struct Child {
     total: u64,
     done: u64,
     reported: u64,
+    /// Bytes that went by since the last sign of life.
+    quiet: u64,
 }
 
 impl Child {
@@ -156,7 +162,8 @@ impl Child {
                     text = format!("{text}: {error}");
                     source = error.source();
                 }
-                Ending::Refused { code: refusal.code(), text, input: self.source.digest() }
+                let mut alive = || drop(frame::send(&mut self.parent, Tag::Alive, &[]));
+                Ending::Refused { code: refusal.code(), text, input: self.source.digest(&mut alive) }
             }
             Err(Stop::DiskFull { wanted, free }) => Ending::DiskFull { wanted, free },
             Err(Stop::Input(error)) => Ending::InputFailed { errno: error.raw_os_error().unwrap_or(0) },
@@ -263,7 +270,8 @@ impl Child {
                     appraisal.hold(object, 0);
                     continue;
                 }
-                match self.staging.find_intact(wanted).map_err(Stop::Staging)? {
+                let mut alive = || drop(frame::send(&mut self.parent, Tag::Alive, &[]));
+                match self.staging.find_intact(wanted, &mut alive).map_err(Stop::Staging)? {
                     Found::Whole => appraisal.hold(object, wanted.length),
                     Found::Parts(parts) => parts.into_iter().for_each(|part| appraisal.hold_part(object, part)),
                 }
@@ -328,13 +336,29 @@ impl Child {
     }
 
     fn skip(&mut self) -> Result<(), Stop> {
-        let left = self.reader.content_left();
-        let passed = self.source.skip(left).map_err(Stop::Input)?;
-        self.reader.passed(passed);
-        if passed < left {
-            self.reader.finish()?;
+        loop {
+            let left = self.reader.content_left();
+            let step = left.min(ALIVE_STEP);
+            let passed = self.source.skip(step).map_err(Stop::Input)?;
+            self.reader.passed(passed);
+            if passed < step {
+                self.reader.finish()?;
+            }
+            self.went_by(passed)?;
+            if passed == left || passed < step {
+                return Ok(());
+            }
         }
-        Ok(())
+    }
+
+    /// `count` bytes went by without progress: the parent must hear from time to time that they do.
+    fn went_by(&mut self, count: u64) -> Result<(), Stop> {
+        self.quiet += count;
+        if self.quiet < ALIVE_STEP {
+            return Ok(());
+        }
+        self.quiet = 0;
+        frame::send(&mut self.parent, Tag::Alive, &[]).map_err(Stop::lost)
     }
 
     /// Writes the current member to every one of `places` while hashing it.

@@ -34,10 +34,12 @@ pub(super) enum Tag {
     Progress = 19,
     /// Child: [`Ending`] as JSON; nothing follows.
     Ended = 20,
+    /// Child: at work where there is no progress to tell.
+    Alive = 21,
 }
 
 impl Tag {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Head,
         Self::Root,
         Self::Cached,
@@ -48,6 +50,7 @@ impl Tag {
         Self::Ask,
         Self::Progress,
         Self::Ended,
+        Self::Alive,
     ];
 
     /// Longest payload, bytes.
@@ -55,7 +58,7 @@ impl Tag {
         match self {
             // A harvest's head lists every part wanted.
             Self::Head | Self::Root | Self::Cached | Self::Content => 64 << 20,
-            Self::Begin => 0,
+            Self::Begin | Self::Alive => 0,
             Self::Answer => ASKED_AT_ONCE * 8,
             Self::Member => 100,
             Self::Ask => ASKED_AT_ONCE * 32,

@@ -1,6 +1,7 @@
 //! The three things intake does with a bundle.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use casemate_protocol::bundle::appraisal::{Disposition, Verdict, Wanted};
 use casemate_protocol::digest::Digest;
@@ -19,19 +20,30 @@ pub const CHILD_ARGUMENT: &str = "intake-child";
 #[derive(Clone, Debug)]
 pub struct Launcher {
     pub(super) program: PathBuf,
+    pub(super) patience: Duration,
 }
+
+/// How long a child may say nothing. It speaks at least once for every 64 MiB it reads, hashes or writes: a stick of
+/// 110 kB/s is not too slow.
+const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
 impl Launcher {
     /// The running program itself, even after its file was replaced.
     #[must_use]
     pub fn this_program() -> Self {
-        Self { program: "/proc/self/exe".into() }
+        Self { program: "/proc/self/exe".into(), patience: PATIENCE }
     }
 
     /// Another program with the same entry: for tests, whose own binary has none.
     #[must_use]
     pub fn program(path: &Path) -> Self {
-        Self { program: path.into() }
+        Self { program: path.into(), patience: PATIENCE }
+    }
+
+    /// A child that says nothing for `patience` is killed.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Appraises `input` whole and stages what its owners want and nobody `holds` (says

@@ -1,14 +1,15 @@
 //! The parent: starts the child, answers it, reaps it, and believes only what it can check.
 
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
-use casemate_protocol::bundle::appraisal::{Appraisal, Audience, Disposition, Refusal, Wanted};
+use casemate_protocol::bundle::appraisal::{Appraisal, Audience, Disposition, MAX_WANTED_PARTS, Refusal, Wanted};
 use casemate_protocol::bundle::archive::{Member, MemberKind};
 use casemate_protocol::code::{Class, Code, Explain};
 use casemate_protocol::digest::Digest;
@@ -28,6 +29,11 @@ const MAX_TEXT: usize = 1000;
 const MAX_MEMBERS: usize = 1 << 20;
 /// Bytes of all of them: what an appraisal reads at most, with room.
 const MAX_CONTENT: usize = 80 << 20;
+
+/// Object ids a child may ask about: one for every part that may be wanted, and the empty file, which has none.
+const MAX_ASKED: usize = MAX_WANTED_PARTS + 1;
+/// Frames of all kinds. One tells of 8 MiB or more, or of a member.
+const MAX_FRAMES: usize = 1 << 22;
 
 /// What a child said before it ended.
 #[derive(Debug)]
@@ -53,17 +59,20 @@ pub(super) fn converse(
     mut desk: Desk<'_>,
 ) -> Result<Report, IntakeError> {
     let (mut ours, mut child) = start(launcher, input, staging)?;
-    let said = send_order(&mut ours, order, task).and_then(|()| listen(&mut ours, &mut desk));
-    // Closed first: a child that waits for an answer that will not come must see that.
+    let patience = launcher.patience;
+    // Also for a child that takes no order, or no answer.
+    let said = ours
+        .set_write_timeout(Some(patience))
+        .and_then(|()| send_order(&mut ours, order, task))
+        .and_then(|()| listen(&mut ours, &mut desk, patience));
     drop(ours);
-    if said.is_err() {
-        // It may be stuck or hostile; what is left of it is not worth waiting for.
-        let _ = child.kill();
-    }
+    // It has said its last word, or may be stuck or hostile: what is left of it is not worth waiting for. One that ended
+    // by itself keeps its status.
+    let _ = child.kill();
     let status = child.wait().map_err(|error| IntakeError::Child(format!("it cannot be reaped: {error}")))?;
     match said {
-        Ok(Some(report)) if status.success() => Ok(report),
-        Ok(_) => Err(IntakeError::Child(death(status))),
+        Ok(Some(report)) => Ok(report),
+        Ok(None) => Err(IntakeError::Child(death(status))),
         Err(error) => Err(IntakeError::Child(format!("{error}; {}", death(status)))),
     }
 }
@@ -115,13 +124,36 @@ fn send_order(to: &mut UnixStream, order: &Order, task: Task) -> io::Result<()> 
     frame::send(to, Tag::Begin, &[])
 }
 
+/// One frame's worth of reading, to be over at a certain time however few bytes come at once.
+struct Ear<'a> {
+    from: &'a UnixStream,
+    until: Instant,
+}
+
+impl Read for Ear<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let silent = || io::Error::new(io::ErrorKind::TimedOut, "it has said nothing for too long");
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(silent());
+        }
+        self.from.set_read_timeout(Some(left))?;
+        self.from.read(buffer).map_err(|error| if error.kind() == io::ErrorKind::WouldBlock { silent() } else { error })
+    }
+}
+
 /// Listens until the child has ended; `None` if it went without a word.
-fn listen(from: &mut UnixStream, desk: &mut Desk<'_>) -> io::Result<Option<Report>> {
+fn listen(from: &mut UnixStream, desk: &mut Desk<'_>, patience: Duration) -> io::Result<Option<Report>> {
     let broken = || io::Error::new(io::ErrorKind::InvalidData, "it broke the protocol");
+    let babbles = || io::Error::new(io::ErrorKind::InvalidData, "it says more than there is to say");
     let mut read: Vec<(MemberKind, Vec<u8>)> = Vec::new();
-    let mut size = 0;
+    let (mut size, mut frames, mut asked) = (0, 0, 0);
     let mut named = None;
-    while let Some((tag, payload)) = frame::receive(from)? {
+    while let Some((tag, payload)) = frame::receive(&mut Ear { from, until: Instant::now() + patience })? {
+        frames += 1;
+        if frames > MAX_FRAMES {
+            return Err(babbles());
+        }
         match tag {
             Tag::Member if named.is_none() => {
                 let name = std::str::from_utf8(&payload).ok().and_then(|name| name.parse().ok());
@@ -136,6 +168,10 @@ fn listen(from: &mut UnixStream, desk: &mut Desk<'_>) -> io::Result<Option<Repor
             }
             Tag::Ask if payload.len() % 32 == 0 => {
                 let (ids, _) = payload.as_chunks::<32>();
+                asked += ids.len();
+                if asked > MAX_ASKED {
+                    return Err(babbles());
+                }
                 let held = ids.iter().map(|id| (desk.holds)(&Digest::from_bytes(*id)).unwrap_or(frame::NOT_HELD));
                 let held: Vec<u8> = held.flat_map(u64::to_le_bytes).collect();
                 frame::send(from, Tag::Answer, &[&held])?;
@@ -145,6 +181,7 @@ fn listen(from: &mut UnixStream, desk: &mut Desk<'_>) -> io::Result<Option<Repor
                 let [done, total] = numbers else { return Err(broken()) };
                 (desk.progress)(Progress { done: u64::from_le_bytes(*done), total: u64::from_le_bytes(*total) });
             }
+            Tag::Alive => {}
             Tag::Ended => {
                 let ending = serde_json::from_slice(&payload).map_err(|_| broken())?;
                 return Ok(Some(Report { ending, read }));

@@ -5,6 +5,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use casemate_protocol::digest::{Digest, Hasher};
 
+use super::child::ALIVE_STEP;
+
 /// Bytes read ahead: headers and small objects come many to a read; large ones bypass it.
 const CHUNK: usize = 64 << 10;
 /// Contents from this length on are jumped over, not read, where the input allows it, bytes.
@@ -90,14 +92,19 @@ impl Source {
     }
 
     /// SHA-256 of the whole input, unless a snapshot was verified. Reads to its end.
-    pub(super) fn digest(&mut self) -> Option<Digest> {
+    /// Says now and then that it is `alive`.
+    pub(super) fn digest(&mut self, alive: &mut dyn FnMut()) -> Option<Digest> {
         self.hasher.as_ref()?;
-        let mut hashed = 0;
+        let (mut hashed, mut told) = (0, 0);
         while hashed < MAX_HASHED {
             self.start = self.end;
             match self.bytes().map(<[u8]>::len) {
                 Ok(count) if count > 0 => hashed += count as u64,
                 _ => break,
+            }
+            if hashed >= told + ALIVE_STEP {
+                told = hashed;
+                alive();
             }
         }
         self.hasher.take().map(Hasher::finish)

@@ -109,8 +109,8 @@ impl Staging {
     }
 
     /// What an earlier run left of `wanted`, read and hashed again; what is not intact is forgotten. That run may have
-    /// read another archive, and been taken over by it.
-    pub(super) fn find_intact(&self, wanted: &Wanted) -> io::Result<Found> {
+    /// read another archive, and been taken over by it. Says after every part that it is `alive`.
+    pub(super) fn find_intact(&self, wanted: &Wanted, alive: &mut dyn FnMut()) -> io::Result<Found> {
         let found = self.find(&wanted.object, wanted.length)?;
         if wanted.length <= SMALL {
             return Ok(found);
@@ -126,6 +126,7 @@ impl Staging {
             if hash_at(&file, part.offset, part.length)? == Some(part.sha256) {
                 intact.insert(index);
             }
+            alive();
         }
         if intact == claimed {
             return Ok(found);

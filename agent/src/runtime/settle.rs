@@ -116,9 +116,15 @@ impl Keeper {
         let owners = self.store.state().bundle.clone().map(|bundle| bundle.outcomes).unwrap_or_default();
         let receipt = self.close_bundle()?;
         self.collect()?;
+        let code = casemate_protocol::evidence::receipt::overall(&owners);
+        if code == Code::Applied {
+            // Nothing is incomplete any more: parts of bundles that never became whole would stay for ever.
+            let deleted = self.store.clear_staging()?;
+            tracing::debug!(deleted, "staged files nobody waits for");
+        }
         Ok(BundleReport {
             file: PathBuf::new(),
-            code: casemate_protocol::evidence::receipt::overall(&owners),
+            code,
             failure: None,
             timestamp_version: Some(verdict.trust.timestamp.get()),
             owners,

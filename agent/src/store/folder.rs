@@ -195,6 +195,24 @@ impl Store {
         self.folder.join("staging")
     }
 
+    /// Deletes what stands in the staging folder; says how many files.
+    ///
+    /// # Errors
+    /// The folder cannot be read or a file not be deleted.
+    pub fn clear_staging(&self) -> Result<usize, StoreError> {
+        let folder = self.staging();
+        let mut deleted = 0;
+        for entry in std::fs::read_dir(&folder).map_err(StoreError::file("read", &folder))? {
+            let path = entry.map_err(StoreError::file("read", &folder))?.path();
+            // Where it is a file system of its own, it has folders of its own too.
+            if !path.is_dir() {
+                std::fs::remove_file(&path).map_err(StoreError::file("delete", &path))?;
+                deleted += 1;
+            }
+        }
+        Ok(deleted)
+    }
+
     /// Whether the second copy follows. If not, floors stand in the journal and its checkpoints only: health says so.
     #[must_use]
     pub fn is_copied(&self) -> bool {

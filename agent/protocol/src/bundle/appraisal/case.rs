@@ -22,7 +22,7 @@ use crate::tuf::role::{RoleName, Version};
 /// All metadata, assignments and manifests of one bundle together, bytes.
 const MAX_READ: u64 = 64 * 1024 * 1024;
 /// Parts the addressed owners' files may be made of.
-const MAX_WANTED_PARTS: usize = 262_144;
+pub const MAX_WANTED_PARTS: usize = 262_144;
 /// Objects that pass unread because a declared role does not verify.
 const MAX_UNKNOWN: u64 = 65_536;
 /// Their bytes.

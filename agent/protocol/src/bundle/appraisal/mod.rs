@@ -27,6 +27,7 @@ mod refusal;
 mod stage;
 mod verdict;
 
+pub use case::MAX_WANTED_PARTS;
 pub use judge::{Appraisal, Audience};
 pub use owners::parse as parse_manifest;
 pub use presumes::{MAX_PRESUMED, MAX_PRESUMES, Presumes};
