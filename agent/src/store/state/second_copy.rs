@@ -20,6 +20,9 @@ pub(super) const SEGMENT: usize = 64 * 1024;
 pub(crate) struct SecondCopy {
     folder: PathBuf,
     db: Option<sled::Db>,
+    /// What changed since the last milestone: it goes there as one batch. Until a flush sled promises nothing, so writing
+    /// earlier would only cost.
+    pending: Vec<Record>,
     failed: bool,
     flushes: u64,
 }
@@ -27,7 +30,7 @@ pub(crate) struct SecondCopy {
 impl SecondCopy {
     /// The copy in `folder`, not opened yet. The caller has made sure that the folder is whole or absent.
     pub(crate) fn new(folder: PathBuf) -> Self {
-        Self { folder, db: None, failed: false, flushes: 0 }
+        Self { folder, db: None, pending: Vec::new(), failed: false, flushes: 0 }
     }
 
     /// Whether it can no longer follow in this process.
@@ -40,28 +43,30 @@ impl SecondCopy {
         self.flushes
     }
 
-    /// Writes what `records` changed; flushes at a milestone. Records that change nothing kept here cost nothing: the
-    /// size goes along with the next that does.
+    /// Keeps what `records` changed; writes and flushes it at a milestone.
     pub(crate) fn follow(&mut self, records: &[Record], state: &SmallState, size: u64) {
-        if self.failed || self.db.is_some() && !records.iter().any(content::is_kept) {
+        if self.failed {
             return;
         }
         let outcome = match self.db.take() {
-            Some(db) => self.write(db, records, state, size),
+            Some(db) => {
+                self.pending.extend(records.iter().filter(|record| content::is_kept(record)).cloned());
+                let is_due = records.iter().any(Record::is_milestone);
+                let written = if is_due { self.write(&db, state, size) } else { Ok(()) };
+                self.db = Some(db);
+                written
+            }
             None => self.begin(state, size),
         };
         self.failed = outcome.is_err();
     }
 
-    fn write(&mut self, db: sled::Db, records: &[Record], state: &SmallState, size: u64) -> Result<(), CopyError> {
+    fn write(&mut self, db: &sled::Db, state: &SmallState, size: u64) -> Result<(), CopyError> {
         let mut batch = sled::Batch::default();
-        content::touched(records, state, size, &mut batch);
+        content::touched(&self.pending, state, size, &mut batch);
+        self.pending.clear();
         db.apply_batch(batch)?;
-        if records.iter().any(Record::is_milestone) {
-            self.flush(&db)?;
-        }
-        self.db = Some(db);
-        Ok(())
+        self.flush(db)
     }
 
     /// Opens it, and fills it: the whole content is small, and what the last process left may be behind.
@@ -90,11 +95,10 @@ impl SecondCopy {
 
     /// Flushes and closes it; the digest over its files, if it is open and whole.
     pub(crate) fn close(&mut self, state: &SmallState, size: u64) -> Option<Digest> {
-        let db = self.db.take()?;
-        let last = self.write(db, &[], state, size).and_then(|()| match &self.db.take() {
-            Some(db) => self.flush(db),
-            None => Ok(()),
-        });
+        // One that could not follow is not vouched for.
+        let db = self.db.take().filter(|_| !self.failed)?;
+        let last = self.write(&db, state, size);
+        drop(db);
         last.is_ok().then(|| digest(&self.folder)).flatten()
     }
 }
