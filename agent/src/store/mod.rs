@@ -5,7 +5,7 @@
 //! | `journal/` | append-only segments and two alternating checkpoints: audit log and write-ahead log at once |
 //! | `copy/` | sled: the second, independent copy of what must never fall back |
 //! | `objects/` | content-addressed files: raw metadata, manifests, parts, receipts |
-//! | `staging/` | where intake writes before anything is adopted; verified objects of an incomplete bundle stay |
+//! | `staging/` | where intake writes before anything is adopted; verified objects of an incomplete bundle stay until one is applied |
 //! | `lock` | held by the one process that owns the folder |
 //!
 //! Nothing is acknowledged before the journal holds it durably. A failed journal write ends all acknowledgements of
