@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io;
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
@@ -71,16 +71,16 @@ pub fn main() -> ExitCode {
 }
 
 fn live() -> Option<()> {
-    let mut parent: File = io::stdout().as_fd().try_clone_to_owned().ok()?.into();
+    let parent: File = io::stdout().as_fd().try_clone_to_owned().ok()?.into();
     let input: File = io::stdin().as_fd().try_clone_to_owned().ok()?.into();
     let staging = Staging::open().ok()?;
     // Before the hashing thread starts: the fence holds the thread that builds it and those that follow.
     sandbox::fence(&staging).ok()?;
     let hashing = Hashing::start().ok()?;
     sandbox::enter().ok()?;
-    let (head, stored) = receive_order(&mut parent)?;
+    let (head, stored) = receive_order(&mut BufReader::new(&parent))?;
     let mut child = Child {
-        parent,
+        parent: BufWriter::new(parent),
         source: Source::new(input),
         reader: Reader::new(),
         staging,
@@ -111,10 +111,17 @@ fn live() -> Option<()> {
             .and_then(|client| child.appraise(Appraisal::new(client, Audience::Appliance(head.device)), &task)),
     };
     let ending = child.ending(outcome)?;
-    frame::send(&mut child.parent, Tag::Ended, &[&serde_json::to_vec(&ending).ok()?]).ok()
+    tell(&mut child.parent, Tag::Ended, &serde_json::to_vec(&ending).ok()?).ok()
 }
 
-fn receive_order(parent: &mut File) -> Option<(Head, Stored)> {
+/// Sends one frame, and what waits before it, now.
+fn tell(parent: &mut BufWriter<File>, tag: Tag, payload: &[u8]) -> io::Result<()> {
+    frame::send(parent, tag, &[payload])?;
+    parent.flush()
+}
+
+/// Nothing follows the order until the child has asked, so reading ahead loses nothing.
+fn receive_order(parent: &mut impl Read) -> Option<(Head, Stored)> {
     let mut head = None;
     let mut stored = Stored::default();
     loop {
@@ -137,7 +144,8 @@ fn receive_order(parent: &mut File) -> Option<(Head, Stored)> {
 
 struct Child {
     /// A socket, but used as a file: `recv` and `send` are beyond the cage.
-    parent: File,
+    /// What was read waits here until the parent has something to do.
+    parent: BufWriter<File>,
     source: Source,
     reader: Reader,
     staging: Staging,
@@ -162,7 +170,7 @@ impl Child {
                     text = format!("{text}: {error}");
                     source = error.source();
                 }
-                let mut alive = || drop(frame::send(&mut self.parent, Tag::Alive, &[]));
+                let mut alive = || drop(tell(&mut self.parent, Tag::Alive, &[]));
                 Ending::Refused { code: refusal.code(), text, input: self.source.digest(&mut alive) }
             }
             Err(Stop::DiskFull { wanted, free }) => Ending::DiskFull { wanted, free },
@@ -254,8 +262,8 @@ impl Child {
         let wanted: Vec<_> = appraisal.wanted().cloned().collect();
         for some in wanted.chunks(ASKED_AT_ONCE) {
             let ids: Vec<u8> = some.iter().flat_map(|wanted| *wanted.object.as_bytes()).collect();
-            frame::send(&mut self.parent, Tag::Ask, &[&ids]).map_err(Stop::lost)?;
-            let Ok(Some((Tag::Answer, held))) = frame::receive(&mut self.parent) else {
+            tell(&mut self.parent, Tag::Ask, &ids).map_err(Stop::lost)?;
+            let Ok(Some((Tag::Answer, held))) = frame::receive(self.parent.get_mut()) else {
                 return Err(Stop::Lost);
             };
             for (index, wanted) in some.iter().enumerate() {
@@ -270,7 +278,7 @@ impl Child {
                     appraisal.hold(object, 0);
                     continue;
                 }
-                let mut alive = || drop(frame::send(&mut self.parent, Tag::Alive, &[]));
+                let mut alive = || drop(tell(&mut self.parent, Tag::Alive, &[]));
                 match self.staging.find_intact(wanted, &mut alive).map_err(Stop::Staging)? {
                     Found::Whole => appraisal.hold(object, wanted.length),
                     Found::Parts(parts) => parts.into_iter().for_each(|part| appraisal.hold_part(object, part)),
@@ -293,7 +301,7 @@ impl Child {
         }
         self.reported = self.done;
         let figures = [self.done.to_le_bytes(), self.total.to_le_bytes()];
-        frame::send(&mut self.parent, Tag::Progress, &[figures.as_flattened()]).map_err(Stop::lost)
+        tell(&mut self.parent, Tag::Progress, figures.as_flattened()).map_err(Stop::lost)
     }
 
     /// The next event that is no content.
@@ -358,7 +366,7 @@ impl Child {
             return Ok(());
         }
         self.quiet = 0;
-        frame::send(&mut self.parent, Tag::Alive, &[]).map_err(Stop::lost)
+        tell(&mut self.parent, Tag::Alive, &[]).map_err(Stop::lost)
     }
 
     /// Writes the current member to every one of `places` while hashing it.

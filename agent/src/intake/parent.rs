@@ -1,6 +1,6 @@
 //! The parent: starts the child, answers it, reaps it, and believes only what it can check.
 
-use std::io::{self, Read};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
@@ -58,13 +58,13 @@ pub(super) fn converse(
     staging: &Path,
     mut desk: Desk<'_>,
 ) -> Result<Report, IntakeError> {
-    let (mut ours, mut child) = start(launcher, input, staging)?;
+    let (ours, mut child) = start(launcher, input, staging)?;
     let patience = launcher.patience;
     // Also for a child that takes no order, or no answer.
     let said = ours
         .set_write_timeout(Some(patience))
-        .and_then(|()| send_order(&mut ours, order, task))
-        .and_then(|()| listen(&mut ours, &mut desk, patience));
+        .and_then(|()| send_order(&ours, order, task))
+        .and_then(|()| listen(&ours, &mut desk, patience));
     drop(ours);
     // It has said its last word, or may be stuck or hostile: what is left of it is not worth waiting for. One that ended
     // by itself keeps its status.
@@ -106,7 +106,7 @@ fn death(status: ExitStatus) -> String {
     }
 }
 
-fn send_order(to: &mut UnixStream, order: &Order, task: Task) -> io::Result<()> {
+fn send_order(to: &UnixStream, order: &Order, task: Task) -> io::Result<()> {
     let head = Head {
         task,
         device: order.device.clone(),
@@ -116,15 +116,17 @@ fn send_order(to: &mut UnixStream, order: &Order, task: Task) -> io::Result<()> 
         offline_span_days: order.clock.offline_span_days,
         reserve: order.reserve,
     };
-    frame::send(to, Tag::Head, &[&serde_json::to_vec(&head)?])?;
-    frame::send(to, Tag::Root, &[&order.stored.root])?;
+    let mut to = BufWriter::new(to);
+    frame::send(&mut to, Tag::Head, &[&serde_json::to_vec(&head)?])?;
+    frame::send(&mut to, Tag::Root, &[&order.stored.root])?;
     for (role, raw) in &order.stored.cached {
-        frame::send(to, Tag::Cached, &[role.as_str().as_bytes(), b"\n", raw])?;
+        frame::send(&mut to, Tag::Cached, &[role.as_str().as_bytes(), b"\n", raw])?;
     }
-    frame::send(to, Tag::Begin, &[])
+    frame::send(&mut to, Tag::Begin, &[])?;
+    to.flush()
 }
 
-/// One frame's worth of reading, to be over at a certain time however few bytes come at once.
+/// Reading that is to be over at a certain time, however few bytes come at once.
 struct Ear<'a> {
     from: &'a UnixStream,
     until: Instant,
@@ -143,13 +145,18 @@ impl Read for Ear<'_> {
 }
 
 /// Listens until the child has ended; `None` if it went without a word.
-fn listen(from: &mut UnixStream, desk: &mut Desk<'_>, patience: Duration) -> io::Result<Option<Report>> {
+fn listen(from: &UnixStream, desk: &mut Desk<'_>, patience: Duration) -> io::Result<Option<Report>> {
     let broken = || io::Error::new(io::ErrorKind::InvalidData, "it broke the protocol");
     let babbles = || io::Error::new(io::ErrorKind::InvalidData, "it says more than there is to say");
     let mut read: Vec<(MemberKind, Vec<u8>)> = Vec::new();
     let (mut size, mut frames, mut asked) = (0, 0, 0);
     let mut named = None;
-    while let Some((tag, payload)) = frame::receive(&mut Ear { from, until: Instant::now() + patience })? {
+    let mut ear = BufReader::new(Ear { from, until: Instant::now() });
+    let mut next = move || {
+        ear.get_mut().until = Instant::now() + patience;
+        frame::receive(&mut ear)
+    };
+    while let Some((tag, payload)) = next()? {
         frames += 1;
         if frames > MAX_FRAMES {
             return Err(babbles());
@@ -174,7 +181,7 @@ fn listen(from: &mut UnixStream, desk: &mut Desk<'_>, patience: Duration) -> io:
                 }
                 let held = ids.iter().map(|id| (desk.holds)(&Digest::from_bytes(*id)).unwrap_or(frame::NOT_HELD));
                 let held: Vec<u8> = held.flat_map(u64::to_le_bytes).collect();
-                frame::send(from, Tag::Answer, &[&held])?;
+                frame::send(&mut &*from, Tag::Answer, &[&held])?;
             }
             Tag::Progress => {
                 let (numbers, _) = payload.as_chunks::<8>();
