@@ -110,7 +110,7 @@ pub(super) fn ask(setup: &Setup, call: Call) -> Answer {
 pub(super) fn ask_watching(setup: &Setup, call: Call, look: impl Fn(Progress) + Send + 'static) -> Answer {
     let config = setup.load()?;
     block_on(async move {
-        if let Some(client) = Client::connect(&config.socket).await {
+        if let Some(client) = Client::connect(config.admin_socket()).await {
             return client.call(&call).await;
         }
         // Whoever makes the folder owns it: a question asked by root must not lock the agent's user out.

@@ -13,7 +13,7 @@ pub(super) struct Run {}
 impl Run {
     pub(super) fn run(self, setup: &Setup) -> Result<Code, Failure> {
         let config = setup.load()?;
-        let socket = config.socket.clone();
+        let socket = config.admin_socket().to_owned();
         block_on(runtime::daemon(config, move || tracing::info!(socket = %socket.display(), "ready")))?;
         Ok(Code::Applied)
     }

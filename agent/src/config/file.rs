@@ -7,26 +7,50 @@ use std::path::{Path, PathBuf};
 use casemate_protocol::code::{Code, Explain};
 use serde::Deserialize;
 use thiserror::Error;
+use toml::Spanned;
+
+use super::local::Role;
 
 /// Where the file stands unless the command line says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/casemate/agent.toml";
 /// Longest file read, bytes.
 const MAX_LENGTH: u64 = 64 * 1024;
-/// Every key, for suggestions; a test compares it with [`File`].
-const KEYS: [&str; 4] = ["reserve", "socket", "state", "stick"];
-
-/// The file's content.
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+/// The file's content. Every value keeps its place in the text, for messages and `config show`.
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
     /// Folder of the state.
-    pub(super) state: Option<PathBuf>,
-    /// The local API's socket.
-    pub(super) socket: Option<PathBuf>,
+    pub(super) state: Option<Spanned<PathBuf>>,
+    /// The admin socket by its older name.
+    pub(super) socket: Option<Spanned<PathBuf>>,
     /// Folder where a stick is mounted.
-    pub(super) stick: Option<PathBuf>,
+    pub(super) stick: Option<Spanned<PathBuf>>,
     /// Space kept free, such as `64 MiB`.
-    pub(super) reserve: Option<toml::Spanned<String>>,
+    pub(super) reserve: Option<Spanned<String>>,
+    /// The least important level that is logged.
+    pub(super) log: Option<Spanned<String>>,
+    /// The local API.
+    #[serde(default)]
+    pub(super) local: Local,
+}
+
+/// `[local.…]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Local {
+    pub(super) admin: Option<LocalTable>,
+    pub(super) consumer: Option<LocalTable>,
+    pub(super) monitor: Option<LocalTable>,
+}
+
+/// One role's socket.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LocalTable {
+    /// Where it stands.
+    pub(super) socket: Option<Spanned<PathBuf>>,
+    /// Who may open it beside the agent's user.
+    pub(super) group: Option<Spanned<String>>,
 }
 
 /// What is wrong with the configuration.
@@ -59,7 +83,7 @@ pub enum ConfigError {
         /// What is wrong there.
         message: String,
         /// The key that was probably meant.
-        suggestion: Option<&'static str>,
+        suggestion: Option<String>,
     },
     /// A path that depends on where the program was started.
     #[error("{path}: {key} = {found:?} is not an absolute path")]
@@ -70,6 +94,26 @@ pub enum ConfigError {
         key: &'static str,
         /// Its value.
         found: PathBuf,
+    },
+    /// Two sockets in one place: one would take the other's.
+    #[error("{path}: the sockets of {one} and {other} are both {socket:?}")]
+    SameSocket {
+        /// The file.
+        path: PathBuf,
+        /// One role.
+        one: Role,
+        /// The other.
+        other: Role,
+        /// Where both stand.
+        socket: PathBuf,
+    },
+    /// A socket is for a group this machine does not have.
+    #[error("there is no group {group:?}, which local.{role}.group names")]
+    NoGroup {
+        /// Whose socket.
+        role: Role,
+        /// The missing group.
+        group: String,
     },
 }
 
@@ -82,9 +126,10 @@ impl Explain for ConfigError {
         match self {
             Self::Unreadable { path, .. } => format!("Check that {} exists and may be read.", path.display()),
             Self::Line { suggestion: Some(suggestion), .. } => format!("Did you mean {suggestion:?}?"),
-            Self::Line { .. } | Self::TooLong { .. } => {
-                format!("Known keys are {}; correct the line.", KEYS.join(", "))
-            }
+            Self::Line { .. } => "Correct the line; `casemate-agent config show` prints every key.".into(),
+            Self::TooLong { .. } => "Only the bootstrap belongs here; everything else arrives in bundles.".into(),
+            Self::SameSocket { .. } => "Give each role a socket of its own.".into(),
+            Self::NoGroup { group, .. } => format!("Make it (groupadd --system {group}) or take the line out."),
             Self::Relative { key, .. } => format!("Write {key} as an absolute path."),
         }
     }
@@ -110,8 +155,7 @@ pub(super) fn read(path: &Path) -> Result<(File, String), ConfigError> {
 pub(super) fn parse(path: &Path, text: &str) -> Result<File, ConfigError> {
     toml::from_str(text).map_err(|error: toml::de::Error| {
         let message = error.message().to_owned();
-        let unknown = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
-        let suggestion = unknown.and_then(nearest);
+        let suggestion = message.starts_with("unknown field").then(|| meant(&message)).flatten();
         ConfigError::Line { path: path.into(), line: line_of(text, error.span()), message, suggestion }
     })
 }
@@ -122,9 +166,16 @@ pub(super) fn line_of(text: &str, span: Option<std::ops::Range<usize>>) -> usize
     text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1
 }
 
-/// The known key nearest to `typed`, if it is near.
-fn nearest(typed: &str) -> Option<&'static str> {
-    KEYS.iter().map(|key| (distance(typed, key), *key)).min().filter(|(distance, _)| *distance <= 2).map(|(_, key)| key)
+/// The key that was probably meant, from a message such as "unknown field `grop`, expected `socket` or `group`": the
+/// message names what the very table knows.
+fn meant(message: &str) -> Option<String> {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let typed = quoted.next()?;
+    quoted
+        .map(|key| (distance(typed, key), key))
+        .min()
+        .filter(|(distance, _)| *distance <= 2)
+        .map(|(_, key)| key.into())
 }
 
 /// Levenshtein distance in bytes.

@@ -2,27 +2,42 @@
 
 use std::path::{Path, PathBuf};
 
-use super::file::{self, ConfigError};
+use toml::Spanned;
+use tracing::Level;
+
+use super::file::{self, ConfigError, File, LocalTable};
+use super::local::{LocalSocket, Role};
+use super::setting::{Origin, Setting};
 use crate::clock::WallClock;
 
 /// Default of `state`.
 const STATE: &str = "/var/lib/casemate";
-/// Default of `socket`.
-const SOCKET: &str = "/run/casemate/agent.sock";
-/// Default of `reserve`, bytes: enough to write receipts, journal and health on an otherwise full disk.
-const RESERVE: u64 = 64 * 1024 * 1024;
+/// Default of `reserve`: enough to write receipts, journal and health on an otherwise full disk.
+const RESERVE: &str = "64 MiB";
+/// Default of `log`.
+const LOG: &str = "info";
+/// What `log` may say, least talkative first.
+const LEVELS: [(&str, Level); 5] = [
+    ("error", Level::ERROR),
+    ("warn", Level::WARN),
+    ("info", Level::INFO),
+    ("debug", Level::DEBUG),
+    ("trace", Level::TRACE),
+];
 
 /// Everything the program needs to know to start. Tests make their own, with their own clock.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Folder of the state; one process at a time owns it.
     pub state: PathBuf,
-    /// The local API's socket.
-    pub socket: PathBuf,
+    /// The local API's sockets, each role at most once. The admin's is always there.
+    pub local: Vec<LocalSocket>,
     /// Folder where a stick is mounted; none is watched if absent.
     pub stick: Option<PathBuf>,
     /// Space a bundle may never use, bytes.
     pub reserve: u64,
+    /// The least important level the daemon logs.
+    pub log: Level,
     /// The program that is started again as the sandboxed reader; this one, unless a test hosts the library.
     pub program: PathBuf,
     /// Where the time comes from.
@@ -36,36 +51,137 @@ impl Config {
     /// # Errors
     /// Unreadable file, unknown key, value of another type or form.
     pub fn load(path: &Path, clock: WallClock) -> Result<Self, ConfigError> {
-        let (file, text) = file::read(path)?;
-        Self::resolve(path, file, &text, clock)
+        Self::explain(path, clock).map(|(config, _)| config)
     }
 
-    fn resolve(path: &Path, file: file::File, text: &str, clock: WallClock) -> Result<Self, ConfigError> {
-        let absolute = |key: &'static str, value: PathBuf| {
-            if value.is_absolute() {
-                Ok(value)
-            } else {
-                Err(ConfigError::Relative { path: path.into(), key, found: value })
-            }
-        };
-        let reserve = match file.reserve {
-            None => RESERVE,
-            Some(value) => size(value.get_ref()).ok_or_else(|| ConfigError::Line {
-                path: path.into(),
-                line: file::line_of(text, Some(value.span())),
-                message: format!("{:?} is no size such as \"64 MiB\"", value.get_ref()),
-                suggestion: None,
-            })?,
-        };
-        Ok(Self {
-            state: absolute("state", file.state.unwrap_or_else(|| STATE.into()))?,
-            socket: absolute("socket", file.socket.unwrap_or_else(|| SOCKET.into()))?,
-            stick: file.stick.map(|stick| absolute("stick", stick)).transpose()?,
-            reserve,
-            program: "/proc/self/exe".into(),
-            clock,
-        })
+    /// As [`Self::load`], with every value's origin, in the order of the documentation.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn explain(path: &Path, clock: WallClock) -> Result<(Self, Vec<Setting>), ConfigError> {
+        let (file, text) = file::read(path)?;
+        resolve(path, file, &text, clock)
     }
+
+    /// Where commands reach the agent.
+    #[must_use]
+    pub fn admin_socket(&self) -> &Path {
+        let admin = self.local.iter().find(|socket| socket.role == Role::Admin);
+        admin.map_or(Path::new(Role::Admin.default_path()), |socket| &socket.path)
+    }
+}
+
+fn resolve(path: &Path, file: File, text: &str, clock: WallClock) -> Result<(Config, Vec<Setting>), ConfigError> {
+    let mut reading = Reading { path, text, settings: Vec::new() };
+    let state = reading.path_or("state", file.state, STATE)?;
+    let stick = reading.path("stick", file.stick)?;
+    let reserve = reading.parsed("reserve", file.reserve, RESERVE, "size such as \"64 MiB\"", size)?;
+    let log = reading.parsed("log", file.log, LOG, "level: error, warn, info, debug or trace", level)?;
+    let local = reading.sockets(file.socket, file.local)?;
+    let config = Config { state, local, stick, reserve, log, program: "/proc/self/exe".into(), clock };
+    Ok((config, reading.settings))
+}
+
+/// The text while its values are taken out of it.
+struct Reading<'a> {
+    path: &'a Path,
+    text: &'a str,
+    settings: Vec<Setting>,
+}
+
+impl Reading<'_> {
+    fn line<T>(&self, value: &Spanned<T>) -> usize {
+        file::line_of(self.text, Some(value.span()))
+    }
+
+    fn note<T>(&mut self, key: &'static str, found: Option<&Spanned<T>>, value: Option<String>) {
+        let origin = match found {
+            Some(found) => Origin::Line { path: self.path.into(), line: self.line(found) },
+            None => Origin::Default,
+        };
+        self.settings.push(Setting { key, value, origin });
+    }
+
+    fn path(&mut self, key: &'static str, found: Option<Spanned<PathBuf>>) -> Result<Option<PathBuf>, ConfigError> {
+        if let Some(relative) = found.as_ref().map(Spanned::get_ref).filter(|path| !path.is_absolute()) {
+            return Err(ConfigError::Relative { path: self.path.into(), key, found: relative.clone() });
+        }
+        self.note(key, found.as_ref(), found.as_ref().map(|path| path.get_ref().display().to_string()));
+        Ok(found.map(Spanned::into_inner))
+    }
+
+    fn path_or(
+        &mut self,
+        key: &'static str,
+        found: Option<Spanned<PathBuf>>,
+        default: &str,
+    ) -> Result<PathBuf, ConfigError> {
+        if found.is_some() {
+            return Ok(self.path(key, found)?.unwrap_or_default());
+        }
+        self.note::<PathBuf>(key, None, Some(default.into()));
+        Ok(default.into())
+    }
+
+    fn parsed<T>(
+        &mut self,
+        key: &'static str,
+        found: Option<Spanned<String>>,
+        default: &'static str,
+        form: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, ConfigError> {
+        let text = found.as_ref().map_or(default, |found| found.get_ref());
+        let value = parse(text).ok_or_else(|| ConfigError::Line {
+            path: self.path.into(),
+            line: found.as_ref().map_or(1, |found| self.line(found)),
+            message: format!("{key} = {text:?} is no {form}"),
+            suggestion: None,
+        })?;
+        let shown = Some(text.to_owned());
+        self.note(key, found.as_ref(), shown);
+        Ok(value)
+    }
+
+    /// The sockets: the admin's always, the others' where the file has their table.
+    fn sockets(
+        &mut self,
+        older: Option<Spanned<PathBuf>>,
+        local: file::Local,
+    ) -> Result<Vec<LocalSocket>, ConfigError> {
+        let mut admin = local.admin.unwrap_or_default();
+        if let (Some(older), Some(_)) = (&older, &admin.socket) {
+            return Err(ConfigError::Line {
+                path: self.path.into(),
+                line: self.line(older),
+                message: "socket is the older name of local.admin.socket, and both are there".into(),
+                suggestion: None,
+            });
+        }
+        admin.socket = admin.socket.or(older);
+        let tables = [(Role::Admin, Some(admin)), (Role::Consumer, local.consumer), (Role::Monitor, local.monitor)];
+        let mut sockets: Vec<LocalSocket> = Vec::new();
+        for (role, table) in tables {
+            let Some(LocalTable { socket, group }) = table else { continue };
+            let path = self.path_or(role.socket_key(), socket, role.default_path())?;
+            self.note(role.group_key(), group.as_ref(), group.as_ref().map(|group| group.get_ref().clone()));
+            if let Some(same) = sockets.iter().find(|earlier| earlier.path == path) {
+                return Err(ConfigError::SameSocket {
+                    path: self.path.into(),
+                    one: same.role,
+                    other: role,
+                    socket: path,
+                });
+            }
+            sockets.push(LocalSocket { role, path, group: group.map(Spanned::into_inner) });
+        }
+        Ok(sockets)
+    }
+}
+
+/// A level by its name.
+fn level(text: &str) -> Option<Level> {
+    LEVELS.iter().find(|(name, _)| *name == text).map(|(_, level)| *level)
 }
 
 /// A size in bytes: a number and `B`, `KiB`, `MiB`, `GiB` or `TiB`.
@@ -84,54 +200,4 @@ fn size(text: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use casemate_protocol::code::Explain;
-
-    use super::*;
-
-    fn resolve(text: &str) -> Result<Config, ConfigError> {
-        let path = Path::new("agent.toml");
-        Config::resolve(path, file::parse(path, text)?, text, WallClock::system())
-    }
-
-    #[test]
-    fn an_empty_file_means_the_defaults() {
-        let config = resolve("").unwrap();
-        assert_eq!((config.state, config.socket), (STATE.into(), SOCKET.into()));
-        assert_eq!((config.stick, config.reserve), (None, RESERVE));
-    }
-
-    #[test]
-    fn every_key_is_read() {
-        let config = resolve("state='/s'\nsocket='/k'\nstick='/m'\nreserve='2 GiB'\n").unwrap();
-        assert_eq!((config.state, config.socket, config.stick), ("/s".into(), "/k".into(), Some("/m".into())));
-        assert_eq!(config.reserve, 2 << 30);
-    }
-
-    #[test]
-    fn an_unknown_key_is_named_with_its_line_and_what_was_probably_meant() {
-        let error = resolve("state = '/s'\n\nsokcet = '/k'\n").unwrap_err();
-        assert!(matches!(&error, ConfigError::Line { line: 3, .. }), "{error}");
-        assert!(error.to_string().contains("`sokcet`") && error.remedy().contains("\"socket\""), "{error}");
-        assert!(!resolve("colour = 'red'").unwrap_err().remedy().contains("mean"));
-    }
-
-    #[test]
-    fn a_wrong_size_is_named_with_its_line() {
-        for text in ["64", "64 MB", "MiB", "-1 MiB", "99999999 TiB"] {
-            let error = resolve(&format!("state = '/s'\nreserve = '{text}'\n")).unwrap_err();
-            assert!(matches!(error, ConfigError::Line { line: 2, .. }), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_relative_path_is_refused() {
-        let error = resolve("state = 'state'").unwrap_err();
-        assert!(matches!(error, ConfigError::Relative { key: "state", .. }));
-    }
-
-    #[test]
-    fn only_the_default_file_may_be_absent() {
-        assert!(Config::load(Path::new("/nonexistent/agent.toml"), WallClock::system()).is_err());
-    }
-}
+mod tests;

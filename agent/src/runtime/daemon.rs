@@ -28,7 +28,7 @@ pub async fn daemon(config: Config, ready: impl FnOnce()) -> Result<(), Failure>
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
     let agent = Agent::start(config.clone()).await?;
     // Only the holder of the lock gets here, so a socket that lies there is dead.
-    let socket = match Socket::bind(&config.socket) {
+    let socket = match Socket::bind(config.admin_socket()) {
         Ok(socket) => socket,
         Err(error) => {
             agent.stop().await?;
