@@ -316,9 +316,9 @@ fn an_object_shared_with_an_owner_that_does_not_verify_may_stand_early() {
 }
 
 #[test]
-fn a_manifest_that_asks_for_more_than_files_is_not_supported_yet() {
+fn a_manifest_that_waits_for_what_cannot_come_is_not_supported() {
     let (mut site, _) = sample();
-    site.owner("group.labs").apply.window = Some("Sun 02:00-05:00".into());
+    site.owner("group.labs").apply.confirm = vec!["control-plane".into()];
     let verdict = verdict(&site, "lux-002", &site.issue().bundle().bytes()).unwrap();
     let codes = verdict.addressee.owners.iter().filter_map(|owner| Some(owner.outcome.as_ref().err()?.code()));
     assert_eq!(codes.collect::<Vec<_>>(), [Code::UnsupportedManifest]);

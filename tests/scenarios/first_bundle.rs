@@ -194,9 +194,9 @@ fn a_bundle_of_another_jurisdiction_is_refused() {
 }
 
 #[test]
-fn a_manifest_that_asks_for_a_window_is_not_applied_ungated() {
+fn a_manifest_that_waits_for_what_cannot_come_is_not_applied_ungated() {
     let (appliance, mut site) = enrolled();
-    site.owner("group.clinics").apply.window = Some("Sun 02:00-05:00".into());
+    site.owner("group.clinics").apply.confirm = vec!["control-plane".into()];
     let report = appliance.import_one(&site.issue().bundle().bytes());
     assert_eq!(report.code, Code::UnsupportedManifest, "{report:?}");
     assert!(appliance.current(HOMESERVER).is_none());

@@ -62,6 +62,14 @@ codes! {
     AlreadyApplied = "already-applied", Done, "Every addressed owner already stands at this version.", "Nothing to do.";
     Superseded = "superseded", Done, "A newer bundle for this appliance was applied instead.", "Nothing to do; take the older bundle off the stick.";
     Removed = "removed", Done, "The owner left the assignment and its configuration was taken away.", "Nothing to do.";
+    Waiting = "waiting", Done, "The generation is staged and waits for its maintenance window.", "Nothing to do; `casemate-agent status` says when the window opens.";
+    Probation = "probation", Done, "The generation is current and on trial: consumers and probes have to confirm it before the deadline.", "Nothing to do; the receipt follows.";
+    ConsumerFailed = "consumer-failed", Refused, "A consumer reported that it cannot work with the generation; the previous one is current again.", "`casemate-agent status` names the consumer and its reason; correct the content and sign it again.";
+    ConsumerSilent = "consumer-silent", Refused, "A required consumer did not report before the deadline; the previous generation is current again.", "Check that the consumer named by `casemate-agent status` runs and follows the agent; then sign the content again.";
+    ProbeFailed = "probe-failed", Refused, "A declared probe did not hold before the deadline; the previous generation is current again.", "Check what the probe asks on the appliance; correct the content and sign it again.";
+    ProbationInterrupted = "probation-interrupted", Refused, "The appliance restarted too often while the generation was on trial; the previous one is current again.", "Find out why it restarts; then sign the content again.";
+    FailedBefore = "failed-before", Refused, "This very content failed on this appliance before and is not tried again.", "Correct it, or sign it again as a new version to have it tried once more.";
+    NotAwaited = "not-awaited", Refused, "Nobody waits for this consumer's report on this generation.", "Report on the generation that `/v1/tree` shows in probation, under a name its manifest declares.";
     NotAddressed = "not-addressed", Refused, "The bundle holds no assignment for this appliance.", "Pack a bundle for this appliance, or check that its enrolment was confirmed.";
     // archive
     ArchiveMalformed = "archive-malformed", Refused, "The file is not a well-formed bundle archive.", "Copy the bundle again; if it fails again, pack it again.";
@@ -85,7 +93,7 @@ codes! {
     AssignmentInvalid = "assignment-invalid", Refused, "The assignment is malformed or for another device.", "Enrol the appliance again, or pack again with a current `casemate`.";
     JurisdictionMismatch = "jurisdiction-mismatch", Refused, "The bundle's jurisdiction is not the appliance's.", "Use the site that governs this appliance.";
     ManifestInvalid = "manifest-invalid", Refused, "An owner's manifest is malformed or contradicts its signed targets.", "Have the owner plan and sign again with a current `casemate`.";
-    UnsupportedManifest = "unsupported-manifest", Refused, "The manifest asks for a window, a confirmation or a consumer, which this version cannot do yet.", "Remove [apply] and consumers from the bundle, or update the agent first.";
+    UnsupportedManifest = "unsupported-manifest", Refused, "The manifest asks for something this version cannot do.", "Update the agent first, or remove what the message names from the bundle.";
     OwnerUnverified = "owner-unverified", Refused, "The owner's role does not verify; the other owners are not affected.", "Have this owner sign again.";
     // enrolment
     NotEnrolled = "not-enrolled", Refused, "The appliance has no confirmed enrolment.", "Run `casemate-agent enrol request`, then `enrol accept` with the grant.";

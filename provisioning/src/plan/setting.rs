@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use casemate_protocol::bundle::manifest::{Consumer, Manifest};
+use casemate_protocol::bundle::manifest::{Consumer, Manifest, OnChange};
 use casemate_protocol::device::id::Name;
 
 /// The differences in words: `[apply] window none -> Sun 02:00-05:00`.
@@ -35,5 +35,16 @@ pub(crate) fn differences(old: Option<&Manifest>, new: &Manifest) -> Vec<String>
 
 fn described(consumer: &Consumer) -> String {
     let ready = consumer.ready.as_ref().map_or_else(String::new, |url| format!(", ready at {url}"));
-    format!("{} on change of {}{ready}", consumer.on_change, consumer.unit)
+    let unit = consumer.unit.as_ref().map_or_else(
+        || "follows the agent".into(),
+        |unit| {
+            let verb = match consumer.on_change {
+                OnChange::Restart => "restart",
+                OnChange::Reload => "reload",
+                OnChange::None => "nothing",
+            };
+            format!("{verb} of {unit} on change")
+        },
+    );
+    format!("{unit}{ready}")
 }

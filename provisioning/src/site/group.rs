@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use casemate_protocol::bundle::manifest::{Apply, Consumer, MAX_FILES};
+use casemate_protocol::bundle::manifest::{Apply, Consumer, MAX_FILES, Manifest, OnChange};
+use casemate_protocol::bundle::probe::Probe;
 use casemate_protocol::bundle::target_path::FilePath;
-use casemate_protocol::device::id::Name;
+use casemate_protocol::device::id::{Name, Owner};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -13,9 +14,7 @@ use super::values::Values;
 
 /// Longest summary, characters: signers read it in one breath.
 const MAX_SUMMARY: usize = 200;
-const CONFIRMATIONS: [&str; 2] = ["consumers", "control-plane"];
 const ON_CHANGE: [&str; 3] = ["restart", "reload", "none"];
-const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
 /// A group as written and checked.
 #[derive(Clone, Debug)]
@@ -60,6 +59,8 @@ struct Written {
     file: Vec<Spanned<FileWritten>>,
     #[serde(default)]
     consumer: BTreeMap<Name, ConsumerWritten>,
+    #[serde(default)]
+    probe: Vec<Spanned<ProbeWritten>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -67,6 +68,7 @@ struct Written {
 struct ApplyWritten {
     window: Option<Spanned<String>>,
     deadline: Option<Spanned<String>>,
+    hold: Option<Spanned<String>>,
     #[serde(default)]
     confirm: Vec<Spanned<String>>,
 }
@@ -84,9 +86,19 @@ struct FileWritten {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ConsumerWritten {
-    unit: Spanned<String>,
-    on_change: Spanned<String>,
+    unit: Option<Spanned<String>>,
+    on_change: Option<Spanned<String>>,
     ready: Option<Spanned<String>>,
+}
+
+/// One `[[probe]]`: exactly one of the keys.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProbeWritten {
+    http: Option<String>,
+    tcp: Option<String>,
+    unix: Option<String>,
+    unit: Option<String>,
 }
 
 /// The path of a group's `bundle.toml` in the site.
@@ -101,11 +113,16 @@ impl Group {
     /// Everything wrong in it.
     pub(crate) fn parse(name: &Name, text: &str) -> Result<Self, SiteError> {
         let written: Written = parse_toml(&file(name), text)?;
-        let mut reading = Reading { file: file(name), text, findings: Findings::default() };
+        let mut reading = Reading { file: file(name), group: name.clone(), text, findings: Findings::default() };
         reading.head(&written);
-        let apply = reading.apply(written.apply);
         let consumers = reading.consumers(written.consumer);
+        reading.confirmations(&written.apply.confirm, &consumers);
+        let apply = reading.apply(written.apply, written.probe);
         let files = reading.files(written.file, &consumers);
+        if reading.findings.is_empty() {
+            // What is wrong only together has no line of its own.
+            reading.judge(&written.summary, &apply, &consumers);
+        }
         reading.findings.none()?;
         Ok(Self {
             name: name.clone(),
@@ -120,6 +137,7 @@ impl Group {
 
 struct Reading<'a> {
     file: String,
+    group: Name,
     text: &'a str,
     findings: Findings,
 }
@@ -147,67 +165,102 @@ impl Reading<'_> {
         }
     }
 
-    fn apply(&mut self, written: ApplyWritten) -> Apply {
-        if let Some(window) = &written.window
-            && !is_window(window.get_ref())
-        {
-            self.wrong(
-                window,
-                format!("{:?} is no window", window.get_ref()),
-                "write a day and two UTC times: \"Sun 02:00-05:00\"",
-            );
-        }
-        if let Some(deadline) = &written.deadline
-            && !is_duration(deadline.get_ref())
-        {
-            self.wrong(
-                deadline,
-                format!("{:?} is no duration", deadline.get_ref()),
-                "write a number and s, m or h: \"10m\"",
-            );
-        }
-        for entry in &written.confirm {
-            if !CONFIRMATIONS.contains(&entry.get_ref().as_str()) {
-                self.wrong(
-                    entry,
-                    format!("{:?} cannot confirm", entry.get_ref()),
-                    nearest(entry.get_ref(), &CONFIRMATIONS),
-                );
+    /// Each setting is judged by the appliance's own reading of the manifest, alone, so that its own line is named.
+    fn apply(&mut self, written: ApplyWritten, probes: Vec<Spanned<ProbeWritten>>) -> Apply {
+        let text = |setting: &Option<Spanned<String>>| setting.as_ref().map(|setting| setting.get_ref().clone());
+        let apply = Apply {
+            window: text(&written.window),
+            deadline: text(&written.deadline),
+            hold: text(&written.hold),
+            confirm: written.confirm.iter().map(|entry| entry.get_ref().clone()).collect(),
+            probes: self.probes(probes),
+        };
+        let alone = Apply::default;
+        for (setting, apply) in [
+            (&written.window, Apply { window: apply.window.clone(), ..alone() }),
+            (&written.deadline, Apply { deadline: apply.deadline.clone(), ..alone() }),
+            (&written.hold, Apply { hold: apply.hold.clone(), ..alone() }),
+        ] {
+            if let Some(setting) = setting {
+                self.judge(setting, &apply, &BTreeMap::new());
             }
         }
-        Apply {
-            window: written.window.map(Spanned::into_inner),
-            deadline: written.deadline.map(Spanned::into_inner),
-            confirm: written.confirm.into_iter().map(Spanned::into_inner).collect(),
+        apply
+    }
+
+    /// Complains at `place` about what the appliance would refuse in `apply` and `consumers`.
+    fn judge<T>(&mut self, place: &Spanned<T>, apply: &Apply, consumers: &BTreeMap<Name, Consumer>) {
+        let manifest = Manifest {
+            format: 1,
+            owner: Owner::Group(self.group.clone()),
+            summary: String::new(),
+            files: Vec::new(),
+            apply: apply.clone(),
+            consumers: consumers.clone(),
+        };
+        if let Err(error) = manifest.terms() {
+            let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            self.wrong(place, cause, "see docs/site.md");
+        }
+    }
+
+    fn probes(&mut self, written: Vec<Spanned<ProbeWritten>>) -> Vec<Probe> {
+        let mut probes = Vec::new();
+        for entry in written {
+            let ProbeWritten { http, tcp, unix, unit } = entry.get_ref();
+            let kinds = [
+                http.clone().map(Probe::Http),
+                tcp.clone().map(Probe::Tcp),
+                unix.clone().map(Probe::Unix),
+                unit.clone().map(Probe::Unit),
+            ];
+            let mut named = kinds.into_iter().flatten();
+            let (Some(probe), None) = (named.next(), named.next()) else {
+                self.wrong(&entry, "a probe asks exactly one thing", "write one of http, tcp, unix or unit");
+                continue;
+            };
+            self.judge(&entry, &Apply { probes: vec![probe.clone()], ..Apply::default() }, &BTreeMap::new());
+            probes.push(probe);
+        }
+        probes
+    }
+
+    /// What confirms has to exist, which only the whole file tells.
+    fn confirmations(&mut self, confirm: &[Spanned<String>], consumers: &BTreeMap<Name, Consumer>) {
+        for entry in confirm {
+            let apply = Apply { confirm: vec![entry.get_ref().clone()], ..Apply::default() };
+            self.judge(entry, &apply, consumers);
         }
     }
 
     fn consumers(&mut self, written: BTreeMap<Name, ConsumerWritten>) -> BTreeMap<Name, Consumer> {
         let mut consumers = BTreeMap::new();
         for (name, consumer) in written {
-            if !is_unit(consumer.unit.get_ref()) {
-                let what = format!("{:?} is no service unit", consumer.unit.get_ref());
-                self.wrong(&consumer.unit, what, "write a systemd unit name ending in .service");
+            let one = |consumer: Consumer| BTreeMap::from([(name.clone(), consumer)]);
+            let mut checked = Consumer { unit: None, on_change: OnChange::None, ready: None };
+            if let Some(unit) = consumer.unit {
+                checked.unit = Some(unit.get_ref().clone());
+                self.judge(&unit, &Apply::default(), &one(checked.clone()));
             }
-            if !ON_CHANGE.contains(&consumer.on_change.get_ref().as_str()) {
-                let suggestion = nearest(consumer.on_change.get_ref(), &ON_CHANGE);
-                self.wrong(
-                    &consumer.on_change,
-                    format!("{:?} is no reaction", consumer.on_change.get_ref()),
-                    suggestion,
-                );
+            if let Some(on_change) = consumer.on_change {
+                match on_change.get_ref().as_str() {
+                    "restart" => checked.on_change = OnChange::Restart,
+                    "reload" => checked.on_change = OnChange::Reload,
+                    "none" => {}
+                    other => {
+                        let suggestion = nearest(other, &ON_CHANGE);
+                        self.wrong(&on_change, format!("{other:?} is no reaction"), suggestion);
+                    }
+                }
+                if checked.unit.is_none() && checked.on_change != OnChange::None {
+                    self.wrong(&on_change, "there is no unit to change", "name it: unit = \"nginx.service\"");
+                }
             }
-            if let Some(ready) = &consumer.ready
-                && !is_loopback_url(ready.get_ref())
-            {
-                let what = format!("{:?} is not on this appliance", ready.get_ref());
-                self.wrong(ready, what, "write a URL that starts with http://127.0.0.1 or http://[::1]");
+            if let Some(ready) = consumer.ready {
+                let only = Consumer { ready: Some(ready.get_ref().clone()), unit: None, on_change: OnChange::None };
+                self.judge(&ready, &Apply::default(), &one(only));
+                checked.ready = Some(ready.into_inner());
             }
-            let checked = Consumer {
-                unit: consumer.unit.into_inner(),
-                on_change: consumer.on_change.into_inner(),
-                ready: consumer.ready.map(Spanned::into_inner),
-            };
             consumers.insert(name, checked);
         }
         consumers
@@ -269,37 +322,6 @@ fn collision(files: &BTreeMap<FilePath, SourceFile>, path: &FilePath) -> Option<
 fn is_inside(path: &str) -> bool {
     use std::path::{Component, Path};
     !path.is_empty() && Path::new(path).components().all(|component| matches!(component, Component::Normal(_)))
-}
-
-/// `Sun 02:00-05:00`.
-fn is_window(text: &str) -> bool {
-    let time = |text: &str| {
-        text.split_once(':').is_some_and(|(hour, minute)| {
-            let number = |text: &str, end: u8| text.len() == 2 && text.parse::<u8>().is_ok_and(|number| number < end);
-            number(hour, 24) && number(minute, 60)
-        })
-    };
-    text.split_once(' ').is_some_and(|(day, span)| {
-        DAYS.contains(&day) && span.split_once('-').is_some_and(|(from, to)| time(from) && time(to) && from != to)
-    })
-}
-
-/// `90s`, `10m`, `2h`.
-fn is_duration(text: &str) -> bool {
-    text.strip_suffix(['s', 'm', 'h']).is_some_and(|number| number.parse::<u32>().is_ok_and(|number| number > 0))
-}
-
-fn is_unit(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'@' | b'-' | b':');
-    text.len() <= 255 && text.len() > ".service".len() && text.ends_with(".service") && text.bytes().all(allowed)
-}
-
-/// HTTP on loopback: a consumer's readiness is asked on the appliance itself and nowhere else.
-fn is_loopback_url(text: &str) -> bool {
-    ["http://127.0.0.1", "http://[::1]"].iter().filter_map(|start| text.strip_prefix(start)).any(|rest| {
-        let plain = rest.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'@');
-        (rest.is_empty() || rest.starts_with([':', '/'])) && plain
-    })
 }
 
 #[cfg(test)]

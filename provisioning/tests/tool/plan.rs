@@ -243,7 +243,7 @@ fn signers_are_shown_when_and_how_a_group_is_applied_too() {
         .ok(&["plan"])
         .says("clinics: In the night")
         .says("changed  clinics: [apply] window none -> Sun 02:00-05:00")
-        .says("changed  clinics: [consumer.motd] none -> restart on change of motd.service")
+        .says("changed  clinics: [consumer.motd] none -> restart of motd.service on change")
         .says("changed  clinics: motd is read by none -> motd");
 }
 

@@ -41,7 +41,7 @@ fuzz_target!(|data: &[u8]| {
     let targets = targets();
     let Ok(accepted) = parse_manifest(&owner, "groups/a/manifest.json", data, &targets) else { return };
     assert_eq!(accepted.digest, Digest::of(data));
-    assert!(accepted.manifest.owner == owner && !accepted.manifest.is_gated());
+    assert!(accepted.manifest.owner == owner && accepted.manifest.terms().is_ok_and(|terms| terms == accepted.terms));
     let mut paths = BTreeSet::new();
     for file in &accepted.manifest.files {
         assert!(paths.insert(file.path.as_str()), "each path once");

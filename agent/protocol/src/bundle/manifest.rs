@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::probe::Probe;
 use crate::device::id::{Name, Owner};
 
 /// Longest manifest read, bytes.
@@ -46,7 +47,7 @@ pub struct FileEntry {
     pub consumer: Option<Name>,
 }
 
-/// How and when a generation is applied. Texts are parsed by the engine; the manifest only carries them.
+/// How and when a generation is applied, as written; [`Manifest::terms`] says what it means.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Apply {
@@ -56,9 +57,15 @@ pub struct Apply {
     /// Time for confirmation, `10m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<String>,
+    /// For how long probes must hold without a break, `10s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<String>,
     /// What must confirm: `consumers`, `control-plane`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confirm: Vec<String>,
+    /// What must hold on the appliance.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probes: Vec<Probe>,
 }
 
 impl Apply {
@@ -73,13 +80,28 @@ impl Apply {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Consumer {
-    /// systemd unit.
-    pub unit: String,
-    /// `restart`, `reload` or `none`.
-    pub on_change: String,
-    /// Readiness URL on loopback.
+    /// systemd unit; absent if the service follows the local API itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// What the unit needs to take a change up.
+    #[serde(default)]
+    pub on_change: OnChange,
+    /// Readiness URL on loopback; a probe, if consumers are waited for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<String>,
+}
+
+/// What a unit needs to take a change up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnChange {
+    /// A restart.
+    Restart,
+    /// A reload.
+    Reload,
+    /// Nothing: it looks by itself.
+    #[default]
+    None,
 }
 
 impl Manifest {
@@ -93,11 +115,5 @@ impl Manifest {
     #[must_use]
     pub fn appliance_target_path(owner: &Owner, appliance: &Name) -> String {
         format!("{}/appliances/{appliance}/manifest.json", owner.tree())
-    }
-
-    /// Asks for a window, a confirmation or a consumer.
-    #[must_use]
-    pub fn is_gated(&self) -> bool {
-        !self.apply.is_plain() || !self.consumers.is_empty()
     }
 }

@@ -4,4 +4,7 @@ pub mod appraisal;
 pub mod archive;
 pub mod manifest;
 pub mod part;
+pub mod probe;
 pub mod target_path;
+pub mod terms;
+pub mod window;

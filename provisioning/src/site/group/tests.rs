@@ -34,20 +34,36 @@ fn every_field_is_checked_where_it_stands() {
         ("[[file]]\nfrom = \"a\"\n", "3: missing field `path`"),
         ("[apply]\nwindow = \"Sunday 02:00\"\n", "4: \"Sunday 02:00\" is no window"),
         ("[apply]\nwindow = \"Sun 25:00-26:00\"\n", "4: \"Sun 25:00-26:00\" is no window"),
-        ("[apply]\ndeadline = \"ten\"\n", "4: \"ten\" is no duration"),
-        ("[apply]\nconfirm = [\"consumer\"]\n", "4: \"consumer\" cannot confirm; did you mean \"consumers\"?"),
-        ("[consumer.a]\nunit = \"a; reboot\"\non_change = \"none\"\n", "4: \"a; reboot\" is no service unit"),
+        ("[apply]\ndeadline = \"ten\"\n", "4: apply.deadline: \"ten\" is no time between"),
+        ("[apply]\nconfirm = [\"consumer\"]\n", "4: apply.confirm: \"consumer\" cannot confirm, \"consumers\" and"),
+        (
+            "[consumer.a]\nunit = \"a; reboot\"\non_change = \"none\"\n",
+            "4: consumer a: \"a; reboot\" is no name of a systemd unit",
+        ),
         (
             "[consumer.a]\nunit = \"a.service\"\non_change = \"restrat\"\n",
             "5: \"restrat\" is no reaction; did you mean \"restart\"?",
         ),
         (
             "[consumer.a]\nunit = \"a.service\"\non_change = \"none\"\nready = \"http://example.org/\"\n",
-            "6: \"http://example.org/\" is not on this appliance",
+            "6: \"http://example.org/\" is no http:// URL of a loopback address",
         ),
         (
             "[consumer.a]\nunit = \"a.service\"\non_change = \"none\"\nready = \"http://127.0.0.1.example.org/\"\n",
-            "6: \"http://127.0.0.1.example.org/\" is not on this appliance",
+            "6: \"http://127.0.0.1.example.org/\" is no http:// URL of a loopback address",
+        ),
+        (
+            "[apply]\nconfirm = [\"consumers\"]\n",
+            "4: apply.confirm: consumers shall confirm and the manifest declares none",
+        ),
+        ("[apply]\nconfirm = [\"control-plane\"]\n", "4: apply.confirm: \"control-plane\" needs a transport"),
+        ("[apply]\nhold = \"2d\"\n", "4: apply.hold: \"2d\" is no time between"),
+        ("[[probe]]\ntcp = \"10.0.0.1:80\"\n", "3: \"10.0.0.1:80\" is no loopback address with a port"),
+        ("[[probe]]\ntcp = \"127.0.0.1:1\"\nunit = \"a.service\"\n", "3: a probe asks exactly one thing"),
+        ("[consumer.a]\non_change = \"reload\"\n", "4: there is no unit to change"),
+        (
+            "[apply]\nhold = \"20s\"\ndeadline = \"10s\"\n[[probe]]\nunit = \"a.service\"\n",
+            "2: apply.hold (20 s) does not fit into apply.deadline (10 s)",
         ),
     ] {
         let error = parse(text).unwrap_err().to_string();

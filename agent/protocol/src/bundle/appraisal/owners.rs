@@ -53,11 +53,9 @@ pub fn parse(owner: &Owner, target: &str, raw: &[u8], targets: &Targets) -> Resu
             return Err(refuse(format!("file {}: two lengths are signed for one content", file.path)));
         }
     }
-    if manifest.is_gated() {
-        return Err(OwnerRefusal::Gated { target: target.into() });
-    }
+    let terms = manifest.terms().map_err(|source| OwnerRefusal::Terms { target: target.into(), source })?;
     let objects = objects.into_values().collect();
-    Ok(OwnerManifest { manifest, raw: raw.to_vec(), digest: Digest::of(raw), objects })
+    Ok(OwnerManifest { manifest, terms, raw: raw.to_vec(), digest: Digest::of(raw), objects })
 }
 
 /// Paths ascend, so each stands once, and none is the folder of another.

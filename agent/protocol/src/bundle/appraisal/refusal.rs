@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::bundle::archive::ArchiveError;
+use crate::bundle::terms::TermsError;
 use crate::code::{Code, Explain};
 use crate::device::id::{ApplianceId, Jurisdiction};
 use crate::digest::Digest;
@@ -154,11 +155,14 @@ pub enum OwnerRefusal {
         /// What is wrong.
         why: String,
     },
-    /// The manifest asks for something this version cannot do.
-    #[error("the manifest {target} asks for a window, a confirmation or a consumer")]
-    Gated {
+    /// The manifest's conditions are malformed, or this version cannot meet them.
+    #[error("the manifest {target} asks for what cannot be done")]
+    Terms {
         /// Its target path.
         target: String,
+        /// What.
+        #[source]
+        source: TermsError,
     },
 }
 
@@ -187,7 +191,7 @@ impl Explain for OwnerRefusal {
         match self {
             Self::Unverified { .. } | Self::NoManifest { .. } => Code::OwnerUnverified,
             Self::Manifest { .. } => Code::ManifestInvalid,
-            Self::Gated { .. } => Code::UnsupportedManifest,
+            Self::Terms { source, .. } => source.code(),
         }
     }
 }

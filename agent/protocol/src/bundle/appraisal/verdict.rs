@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::refusal::OwnerRefusal;
 use crate::bundle::manifest::Manifest;
 use crate::bundle::part::Part;
+use crate::bundle::terms::Terms;
 use crate::code::Code;
 use crate::device::assignment::Assignment;
 use crate::device::id::{ApplianceId, Jurisdiction, Owner};
@@ -115,6 +116,8 @@ pub struct OwnerVerdict {
 pub struct OwnerManifest {
     /// Its content, every rule of the format checked.
     pub manifest: Manifest,
+    /// Its conditions.
+    pub terms: Terms,
     /// As received.
     pub raw: Vec<u8>,
     /// SHA-256 of it.
