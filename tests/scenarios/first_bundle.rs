@@ -1,5 +1,6 @@
 //! From enrolment to a committed generation and a verified receipt.
 
+use casemate_agent::local_api::call::{Call, ImportSource};
 use casemate_protocol::code::Code;
 use casemate_protocol::evidence::health::{self, HealthState};
 use casemate_protocol::evidence::receipt::{self, ClockQuality};
@@ -261,7 +262,7 @@ fn an_owner_that_left_the_assignment_is_taken_away() {
 fn without_enrolment_nothing_is_imported() {
     let (appliance, site) = (Appliance::new(AGENT), Site::sample());
     appliance.carry(&[("a.casemate", &site.issue().bundle().bytes())]);
-    let call = casemate_agent::local_api::call::Call::Import { path: appliance.path("stick") };
+    let call = import_call(&appliance);
     assert_eq!(appliance.ask(call).unwrap_err().code, Code::NotEnrolled);
 }
 
@@ -284,6 +285,10 @@ fn what_is_current_and_gone_from_the_folder_is_built_again_at_the_next_start() {
     std::fs::rename(appliance.path("state/current"), appliance.path("current")).unwrap();
     assert_eq!(appliance.status().owners.len(), 1);
     appliance.carry(&[("again.casemate", &site.issue().bundle().bytes())]);
-    let call = casemate_agent::local_api::call::Call::Import { path: appliance.path("stick") };
+    let call = import_call(&appliance);
     assert_eq!(appliance.ask(call).unwrap_err().code, Code::StateDamaged);
+}
+
+fn import_call(appliance: &Appliance) -> Call {
+    Call::Import { source: ImportSource::Path(appliance.path("stick")), wait: false, dry_run: false }
 }

@@ -10,7 +10,7 @@ use casemate_agent::config::Config;
 use casemate_agent::local_api::answer::{
     ConfirmedEnrolment, ImportReport, PendingEnrolment, ReceiptList, StatusReport,
 };
-use casemate_agent::local_api::call::{Answer, Call};
+use casemate_agent::local_api::call::{Answer, Call, ImportSource};
 use casemate_agent::runtime::Agent;
 use casemate_protocol::canonical;
 use casemate_protocol::device::enrolment::{DeviceKeys, EnrolmentGrant, EnrolmentRequest};
@@ -176,7 +176,7 @@ impl Appliance {
     #[must_use]
     pub fn import(&self, bundles: &[(&str, &[u8])]) -> ImportReport {
         self.carry(bundles);
-        self.ask_for(Call::Import { path: self.path("stick") })
+        self.ask_for(Call::Import { source: ImportSource::Path(self.path("stick")), wait: false, dry_run: false })
     }
 
     /// Imports one bundle.

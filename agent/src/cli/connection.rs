@@ -114,7 +114,7 @@ pub(super) fn ask_watching(setup: &Setup, call: Call, look: impl Fn(Progress) + 
             return client.call(&call).await;
         }
         // Whoever makes the folder owns it: a question asked by root must not lock the agent's user out.
-        if call != Call::EnrolRequest && !config.state.exists() {
+        if !matches!(call, Call::EnrolRequest) && !config.state.exists() {
             return Err(CommandError::NoState(config.state).into());
         }
         let agent = Agent::start(config).await?;

@@ -12,7 +12,7 @@ use super::connection::{CommandError, Setup, ask_watching, print_json, read};
 use crate::exit::Failure;
 use crate::intake::Progress;
 use crate::local_api::answer::{BundleReport, ImportReport};
-use crate::local_api::call::Call;
+use crate::local_api::call::{Call, ImportSource};
 
 #[derive(Debug, Args)]
 pub(super) struct Import {
@@ -24,9 +24,10 @@ impl Import {
     pub(super) fn run(self, setup: &Setup) -> Result<Code, Failure> {
         let absolute = self.path.canonicalize();
         let path = absolute.map_err(|source| CommandError::Read { path: self.path.clone(), source })?;
+        let call = Call::Import { source: ImportSource::Path(path), wait: false, dry_run: false };
         let bar = progress_bar();
         let shown = bar.clone();
-        let answer = ask_watching(setup, Call::Import { path }, move |step| show_progress(&shown, step));
+        let answer = ask_watching(setup, call, move |step| show_progress(&shown, step));
         bar.finish_and_clear();
         let report: ImportReport = read(answer?)?;
         if setup.json {

@@ -43,8 +43,12 @@ fn show(report: &StatusReport) {
         println!("owners      none has anything current");
     }
     for owner in &report.owners {
-        let current = &owner.current;
-        println!("owner       {}: generation {} (version {})", owner.id, current.number, current.version);
+        match &owner.current {
+            Some(current) => {
+                println!("owner       {}: generation {} (version {})", owner.id, current.number, current.version);
+            }
+            None => println!("owner       {}: nothing is current yet", owner.id),
+        }
         println!("            {}", owner.path.display());
     }
     for refusal in &report.refusals {

@@ -1,9 +1,12 @@
 //! What the agent answers.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use casemate_protocol::bundle::manifest::Consumer;
+use casemate_protocol::bundle::target_path::FilePath;
 use casemate_protocol::code::Code;
-use casemate_protocol::device::id::{ApplianceId, Jurisdiction, Owner};
+use casemate_protocol::device::id::{ApplianceId, Jurisdiction, Name, Owner};
 use casemate_protocol::digest::Digest;
 use casemate_protocol::evidence::receipt::{GenerationRef, JournalPosition, OwnerOutcome};
 use serde::{Deserialize, Serialize};
@@ -57,9 +60,12 @@ pub struct BundleReport {
     /// What became of each owner.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<OwnerOutcome>,
-    /// Number of the receipt that says so.
+    /// Number of the receipt that says so; none while an owner waits or is in probation, and none of a dry run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<u64>,
+    /// What each owner's generation would change: of a dry run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diff: Vec<OwnerDiff>,
 }
 
 /// How far enrolment is.
@@ -96,7 +102,7 @@ pub struct StatusReport {
     /// Digest of the newest accepted snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<Digest>,
-    /// Owners that have something current.
+    /// Owners that have something current or under way.
     pub owners: Vec<OwnerStatus>,
     /// Receipts nobody has taken home yet.
     pub receipts_waiting: u64,
@@ -109,15 +115,70 @@ pub struct StatusReport {
     pub damage: Option<String>,
 }
 
-/// What is current for one owner.
+/// Where one owner stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnerStatus {
     /// Whose.
     pub id: Owner,
-    /// What is current.
-    pub current: GenerationRef,
-    /// Where consumers read it.
+    /// Where its machine stands.
+    pub state: OwnerState,
+    /// What consumers read at `path`, in probation already the generation on trial; nothing before the first
+    /// generation, and while the switch itself is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<GenerationRef>,
+    /// The generation that waits for its window or is being staged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<GenerationRef>,
+    /// Where consumers read what is current.
     pub path: PathBuf,
+    /// Consumers whose `ready` is missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub awaited: Vec<Name>,
+    /// Seconds until the generation on trial is undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_in_s: Option<u64>,
+    /// Why the last generation that was tried and undone was undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<OwnerFailure>,
+}
+
+/// Where an owner's machine stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OwnerState {
+    /// Nothing is current and nothing under way.
+    Idle,
+    /// A generation is being built beside what is current.
+    Staging,
+    /// A generation is built and waits for its maintenance window.
+    Waiting,
+    /// `current` is being pointed at the generation.
+    Switching,
+    /// The generation is current and on trial.
+    Probation,
+    /// What is current is final.
+    Committed,
+    /// `current` is being pointed back.
+    Restoring,
+    /// The owner left; its tree is being taken away.
+    Removing,
+    /// The owner left.
+    Removed,
+}
+
+/// Why a generation was undone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnerFailure {
+    /// Its number.
+    pub generation: u64,
+    /// As in the receipt.
+    pub code: Code,
+    /// The consumer that failed or stayed silent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumer: Option<Name>,
+    /// What the consumer gave as its reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Name>,
 }
 
 /// How often one refusal came.
@@ -152,4 +213,136 @@ pub struct ReceiptEntry {
     pub subject: Digest,
     /// Somebody has taken it home.
     pub taken: bool,
+}
+
+/// What `current` composes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeReport {
+    /// Journal size this is true at: follow the events after it.
+    pub sequence: u64,
+    /// Owners that have something current.
+    pub owners: Vec<OwnerTree>,
+}
+
+/// What is current for one owner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnerTree {
+    /// Whose.
+    pub id: Owner,
+    /// `probation`: this generation may still be undone, and reports on it are awaited.
+    pub state: OwnerState,
+    /// Which generation.
+    pub generation: GenerationRef,
+    /// The folder it stands in; files may be opened there.
+    pub path: PathBuf,
+    /// Its files, by path.
+    pub files: Vec<TreeFile>,
+    /// Who reads them, as its manifest declares.
+    pub consumers: BTreeMap<Name, Consumer>,
+}
+
+/// One current file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeFile {
+    /// Where it stands in its owner's tree.
+    pub path: FilePath,
+    /// Bytes.
+    pub length: u64,
+    /// Digest that names its content: equal digests are equal contents.
+    pub object: Digest,
+    /// The consumer that reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumer: Option<Name>,
+}
+
+/// What generations change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiffReport {
+    /// Owners that ever had a generation.
+    pub owners: Vec<OwnerDiff>,
+}
+
+/// What one generation changes: the one under way, or the last one if none is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnerDiff {
+    /// Whose.
+    pub id: Owner,
+    /// The generation before; absent if there was none, or it is kept no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<GenerationRef>,
+    /// The generation after; absent if the owner leaves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<GenerationRef>,
+    /// Files that differ, by path.
+    pub files: Vec<FileChange>,
+    /// Consumers of those files.
+    pub consumers: Vec<Name>,
+}
+
+/// One file that differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileChange {
+    /// Where it stands in its owner's tree.
+    pub path: FilePath,
+    /// How it differs.
+    pub change: Change,
+    /// The consumer that reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumer: Option<Name>,
+}
+
+/// How a file differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// New.
+    Added,
+    /// Gone.
+    Removed,
+    /// Other content.
+    Changed,
+}
+
+/// Where a current file's bytes are. Never leaves the process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilePlace {
+    /// The file, in the folder of its generation rather than below `current`: opened there, it is this content even if
+    /// `current` moves meanwhile.
+    pub path: PathBuf,
+    /// Bytes.
+    pub length: u64,
+    /// Digest that names its content.
+    pub object: Digest,
+}
+
+/// What a consumer says about a generation in probation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConsumerReport {
+    /// Whose generation.
+    pub owner: Owner,
+    /// Its number.
+    pub generation: u64,
+    /// Whether it works.
+    pub outcome: Outcome,
+    /// Why it does not: one hyphenated word, for operators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Name>,
+}
+
+/// Whether a consumer works with a generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It does.
+    Ready,
+    /// It does not: the generation is undone at once.
+    Failed,
+}
+
+/// A consumer's report was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportAnswer {
+    /// Where the owner stands now.
+    pub state: OwnerState,
 }

@@ -1,14 +1,18 @@
 //! What can be asked of the agent.
 
+use std::fs::File;
 use std::path::PathBuf;
 
+use casemate_protocol::bundle::target_path::FilePath;
+use casemate_protocol::device::id::{Name, Owner};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use super::answer::ConsumerReport;
 use crate::exit::Failure;
 
 /// One question or order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Call {
     /// An enrolment request for this device's keys; makes them if there are none.
     EnrolRequest,
@@ -24,13 +28,35 @@ pub enum Call {
     },
     /// Import a bundle, a folder of bundles, or a stick.
     Import {
-        /// Absolute.
-        path: PathBuf,
+        /// Where it comes from.
+        source: ImportSource,
+        /// Answer only once every owner's outcome is final, also through a window and a probation.
+        wait: bool,
+        /// Verify and say what would change; change nothing and keep nothing.
+        dry_run: bool,
     },
     /// The health report.
     Health,
     /// Enrolment, owners, refusals.
     Status,
+    /// What `current` composes, file by file: a [`TreeReport`](super::answer::TreeReport).
+    Tree,
+    /// What the generations under way change, or the last ones did: a [`DiffReport`](super::answer::DiffReport).
+    Diff,
+    /// Where a current file's bytes are: a [`FilePlace`](super::answer::FilePlace). The server opens and sends it.
+    File {
+        /// Whose.
+        owner: Owner,
+        /// Where it stands in the owner's tree.
+        path: FilePath,
+    },
+    /// A consumer says whether a generation works: a [`ReportAnswer`](super::answer::ReportAnswer).
+    Report {
+        /// Which consumer.
+        consumer: Name,
+        /// What it says.
+        report: ConsumerReport,
+    },
     /// Which receipts are kept.
     Receipts,
     /// One receipt as signed.
@@ -43,6 +69,16 @@ pub enum Call {
         /// Its number.
         sequence: u64,
     },
+}
+
+/// Where an import comes from.
+#[derive(Debug)]
+pub enum ImportSource {
+    /// A bundle, a folder of bundles, or a stick; absolute.
+    Path(PathBuf),
+    /// The reading end of a pipe through which one bundle comes. Its writer may stop early: the bundle is then
+    /// truncated like any other.
+    Stream(File),
 }
 
 /// What comes back: a JSON document, or why not.

@@ -29,6 +29,9 @@ pub enum ClientError {
     /// The request cannot be written.
     #[error("the request cannot be written")]
     Request(#[source] hyper::http::Error),
+    /// The call is a stream, which no plain exchange can carry.
+    #[error("this call cannot be asked through the socket in one exchange")]
+    Stream,
     /// The answer is not what this version knows.
     #[error("the agent's answer has another shape")]
     Answer(#[source] serde_json::Error),
@@ -38,7 +41,7 @@ impl Explain for ClientError {
     fn code(&self) -> Code {
         match self {
             Self::Broken { .. } => Code::AgentUnreachable,
-            Self::Request(_) | Self::Answer(_) => Code::Internal,
+            Self::Request(_) | Self::Stream | Self::Answer(_) => Code::Internal,
         }
     }
 }
@@ -68,7 +71,7 @@ impl Client {
             // An error here ends the exchange below with an error of its own.
             let _ended = connection.await;
         });
-        let (method, path, body) = routes::express(call);
+        let (method, path, body) = routes::express(call).ok_or(ClientError::Stream)?;
         let request = hyper::Request::builder()
             .method(method)
             .uri(path)

@@ -18,6 +18,8 @@
 pub mod answer;
 pub mod call;
 pub mod client;
+pub mod event;
+pub mod hub;
 mod peer;
 mod routes;
 mod server;

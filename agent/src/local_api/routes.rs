@@ -7,7 +7,7 @@ use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::call::Call;
+use super::call::{Call, ImportSource};
 
 /// A request that is no call.
 #[derive(Debug, Error)]
@@ -48,6 +48,10 @@ impl Explain for RouteError {
 #[serde(deny_unknown_fields)]
 struct Bundles {
     path: PathBuf,
+    #[serde(default)]
+    wait: bool,
+    #[serde(default)]
+    dry_run: bool,
 }
 
 #[derive(Deserialize)]
@@ -70,11 +74,16 @@ pub(super) fn route(method: &Method, path: &str, body: &[u8]) -> Result<Call, Ro
     match (method, path) {
         (&Method::GET, "/v1/health") => Ok(Call::Health),
         (&Method::GET, "/v1/status") => Ok(Call::Status),
+        (&Method::GET, "/v1/tree") => Ok(Call::Tree),
+        (&Method::GET, "/v1/diff") => Ok(Call::Diff),
         (&Method::GET, "/v1/receipts") => Ok(Call::Receipts),
         (&Method::POST, "/v1/bundles") => {
             let refuse = |source| RouteError::Body { path: "/v1/bundles", source };
-            let Bundles { path } = serde_json::from_slice(body).map_err(refuse)?;
-            if path.is_absolute() { Ok(Call::Import { path }) } else { Err(RouteError::Relative(path)) }
+            let Bundles { path, wait, dry_run } = serde_json::from_slice(body).map_err(refuse)?;
+            if !path.is_absolute() {
+                return Err(RouteError::Relative(path));
+            }
+            Ok(Call::Import { source: ImportSource::Path(path), wait, dry_run })
         }
         (&Method::POST, "/v1/enrolment/request") => Ok(Call::EnrolRequest),
         (&Method::POST, "/v1/enrolment/grant") => Ok(Call::EnrolGrant { grant: body.to_vec() }),
@@ -88,21 +97,32 @@ pub(super) fn route(method: &Method, path: &str, body: &[u8]) -> Result<Call, Ro
 }
 
 /// The request line and body of a call: [`route`] the other way round.
-pub(super) fn express(call: &Call) -> (Method, String, Vec<u8>) {
+/// None for a call that is no exchange of documents: a stream in or out.
+pub(super) fn express(call: &Call) -> Option<(Method, String, Vec<u8>)> {
     let json = |value: serde_json::Value| value.to_string().into_bytes();
-    match call {
+    Some(match call {
         Call::EnrolRequest => (Method::POST, "/v1/enrolment/request".into(), Vec::new()),
         Call::EnrolGrant { grant } => (Method::POST, "/v1/enrolment/grant".into(), grant.clone()),
         Call::EnrolWords { words } => {
             (Method::POST, "/v1/enrolment/words".into(), json(serde_json::json!({ "words": words })))
         }
-        Call::Import { path } => (Method::POST, "/v1/bundles".into(), json(serde_json::json!({ "path": path }))),
+        Call::Import { source: ImportSource::Path(path), wait, dry_run } => {
+            let body = json(serde_json::json!({ "path": path, "wait": wait, "dry_run": dry_run }));
+            (Method::POST, "/v1/bundles".into(), body)
+        }
+        Call::Import { source: ImportSource::Stream(_), .. } | Call::File { .. } => return None,
+        Call::Tree => (Method::GET, "/v1/tree".into(), Vec::new()),
+        Call::Diff => (Method::GET, "/v1/diff".into(), Vec::new()),
+        Call::Report { consumer, report } => {
+            let body = json(serde_json::to_value(report).unwrap_or_default());
+            (Method::POST, format!("/v1/consumers/{consumer}/reports"), body)
+        }
         Call::Health => (Method::GET, "/v1/health".into(), Vec::new()),
         Call::Status => (Method::GET, "/v1/status".into(), Vec::new()),
         Call::Receipts => (Method::GET, "/v1/receipts".into(), Vec::new()),
         Call::Receipt { sequence } => (Method::GET, format!("/v1/receipts/{sequence}"), Vec::new()),
         Call::ReceiptTaken { sequence } => (Method::POST, format!("/v1/receipts/{sequence}/taken"), Vec::new()),
-    }
+    })
 }
 
 /// The HTTP status of a failure.
@@ -126,15 +146,15 @@ mod tests {
             Call::EnrolRequest,
             Call::EnrolGrant { grant: b"{}".to_vec() },
             Call::EnrolWords { words: "lusab".into() },
-            Call::Import { path: "/media/stick".into() },
+            Call::Import { source: ImportSource::Path("/media/stick".into()), wait: true, dry_run: false },
             Call::Health,
             Call::Status,
             Call::Receipts,
             Call::Receipt { sequence: 7 },
             Call::ReceiptTaken { sequence: 7 },
         ] {
-            let (method, path, body) = express(&call);
-            assert_eq!(route(&method, &path, &body).unwrap(), call);
+            let (method, path, body) = express(&call).unwrap();
+            assert_eq!(format!("{:?}", route(&method, &path, &body).unwrap()), format!("{call:?}"));
         }
     }
 

@@ -12,7 +12,7 @@ use super::store_thread::{Desk, StoreThread};
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::intake::Progress;
-use crate::local_api::call::{Answer, Call, Request};
+use crate::local_api::call::{Answer, Call, ImportSource, Request};
 
 /// Calls that may wait for the loop.
 const QUEUE: usize = 32;
@@ -102,8 +102,14 @@ async fn run(
             Some(_) = answering.join_next() => {}
             request = calls.recv() => match request {
                 None => break,
-                Some(Request { call: Call::Import { path }, reply }) if waiting.len() < WAITING_IMPORTS => {
+                Some(Request { call: Call::Import { source: ImportSource::Path(path), dry_run: false, .. }, reply })
+                    if waiting.len() < WAITING_IMPORTS =>
+                {
                     waiting.push_back((path, reply));
+                }
+                Some(Request { call: Call::Import { source: ImportSource::Stream(_), .. }, reply })
+                | Some(Request { call: Call::Import { dry_run: true, .. }, reply }) => {
+                    let _asked = reply.send(Err(RuntimeError::NotYet.into()));
                 }
                 Some(Request { call: Call::Import { .. }, reply }) => {
                     let _asked = reply.send(Err(RuntimeError::Overload(WAITING_IMPORTS).into()));

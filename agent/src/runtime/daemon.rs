@@ -11,7 +11,7 @@ use super::error::RuntimeError;
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::local_api::Socket;
-use crate::local_api::call::{Call, Request};
+use crate::local_api::call::{Call, ImportSource, Request};
 use crate::transport::stick::Inventory;
 
 /// How often the stick's folder is looked at: often enough for a person who waits beside it, seldom enough not to
@@ -69,8 +69,9 @@ async fn watch(stick: Option<&Path>, calls: &mpsc::Sender<Request>) {
             continue;
         }
         tracing::info!("a stick with bundles");
-        let path = PathBuf::from(stick);
-        match ask(calls, Call::Import { path }).await {
+        let source = ImportSource::Path(PathBuf::from(stick));
+        let call = Call::Import { source, wait: false, dry_run: false };
+        match ask(calls, call).await {
             Ok(report) => tracing::info!(code = %report["code"], "the stick was imported"),
             Err(failure) => tracing::warn!(code = %failure.code, "the stick was not imported: {}", failure.message),
         }

@@ -90,6 +90,9 @@ pub enum RuntimeError {
     /// The store thread is gone.
     #[error("the agent is stopping")]
     Stopping,
+    /// Nothing answers this call.
+    #[error("this agent cannot answer that call")]
+    NotYet,
     /// The queue is full.
     #[error("{0} imports are waiting already")]
     Overload(usize),
@@ -116,7 +119,7 @@ impl Explain for RuntimeError {
             Self::Jurisdiction { .. } => Code::JurisdictionMismatch,
             Self::Words => Code::WordsDiffer,
             Self::NoReceipt(_) => Code::UsageInvalid,
-            Self::Document(_) | Self::Start { .. } => Code::Internal,
+            Self::NotYet | Self::Document(_) | Self::Start { .. } => Code::Internal,
             Self::Stopping => Code::AgentUnreachable,
             Self::Overload(_) => Code::Overload,
         }

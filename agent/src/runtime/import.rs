@@ -156,6 +156,7 @@ fn superseded(file: PathBuf, by: &BundleReport) -> BundleReport {
         timestamp_version: None,
         owners: Vec::new(),
         receipt: by.receipt,
+        diff: Vec::new(),
     }
 }
 
@@ -178,7 +179,15 @@ fn refusal(desk: &Desk, file: PathBuf, error: IntakeError) -> Result<BundleRepor
     if code.class() != Class::Refused {
         tracing::warn!(%code, "a bundle could not be read");
     }
-    Ok(BundleReport { file, code, failure: Some(failure), timestamp_version, owners: Vec::new(), receipt })
+    Ok(BundleReport {
+        file,
+        code,
+        failure: Some(failure),
+        timestamp_version,
+        owners: Vec::new(),
+        receipt,
+        diff: Vec::new(),
+    })
 }
 
 /// Writes the receipts nobody has taken yet, and a health report, onto the stick. A stick that cannot be written is no

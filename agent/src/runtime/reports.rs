@@ -9,7 +9,9 @@ use super::error::RuntimeError;
 use super::keeper::Keeper;
 use crate::exit::Failure;
 use crate::health::{self, Vitals};
-use crate::local_api::answer::{EnrolmentState, OwnerStatus, ReceiptEntry, ReceiptList, RefusalCount, StatusReport};
+use crate::local_api::answer::{
+    EnrolmentState, OwnerState, OwnerStatus, ReceiptEntry, ReceiptList, RefusalCount, StatusReport,
+};
 use crate::local_api::call::{Answer, Call};
 use crate::outbox;
 use crate::store::{Enrolment, Record, Trust};
@@ -32,6 +34,7 @@ impl Keeper {
                 self.receipt_taken(&[sequence])?;
                 Ok(Value::Null)
             }
+            Call::Tree | Call::Diff | Call::File { .. } | Call::Report { .. } => Err(RuntimeError::NotYet.into()),
             Call::Import { .. } => Err(RuntimeError::Stopping.into()),
         }
     }
@@ -77,7 +80,17 @@ impl Keeper {
         };
         let owners = state.owners.iter().filter_map(|(id, owner)| {
             let current = owner.current()?.clone();
-            Some(OwnerStatus { id: id.clone(), current, path: self.trees.current_path(id) })
+            let path = self.trees.current_path(id);
+            Some(OwnerStatus {
+                id: id.clone(),
+                state: OwnerState::Committed,
+                current: Some(current),
+                next: None,
+                path,
+                awaited: Vec::new(),
+                deadline_in_s: None,
+                failure: None,
+            })
         });
         let refusals = self.refusals.iter().map(|(code, refusal)| RefusalCount { code: *code, count: refusal.count });
         StatusReport {

@@ -129,6 +129,7 @@ impl Keeper {
             timestamp_version: Some(verdict.trust.timestamp.get()),
             owners,
             receipt: Some(receipt),
+            diff: Vec::new(),
         })
     }
 
@@ -153,6 +154,7 @@ impl Keeper {
             timestamp_version: Some(trust.timestamp.get()),
             owners: Vec::new(),
             receipt: Some(receipt),
+            diff: Vec::new(),
         })
     }
 
