@@ -15,6 +15,7 @@ pub mod local_api;
 pub mod outbox;
 pub mod program;
 pub mod runtime;
+pub mod service;
 pub mod store;
 pub mod telemetry;
 pub mod transport;

@@ -155,13 +155,15 @@ fn rebuild<L: Ledger>(trees: &Trees, ledger: &L, owner: &Owner) {
     let built = match ledger.files(owner, generation) {
         Ok(files) => trees.stage(owner, number, &files).and_then(|()| trees.switch(owner, number)),
         Err(error) => {
-            tracing::error!(%owner, number, "the generation is gone and cannot be built again: {error}");
+            tracing::error!(%owner, generation = number, %error, "the generation is gone and cannot be built again");
             return;
         }
     };
     match built {
-        Ok(()) => tracing::warn!(%owner, number, "the generation was gone and was built again"),
-        Err(error) => tracing::error!(%owner, number, "the generation is gone and cannot be built again: {error}"),
+        Ok(()) => tracing::warn!(%owner, generation = number, "the generation was gone and was built again"),
+        Err(error) => {
+            tracing::error!(%owner, generation = number, %error, "the generation is gone and cannot be built again");
+        }
     }
 }
 

@@ -36,7 +36,7 @@ struct Cli {
     /// Print data as JSON, errors too.
     #[arg(long, global = true, help_heading = "Everywhere")]
     json: bool,
-    /// Say more on standard error; twice for everything.
+    /// Say more on standard error, whatever the configuration says; twice for everything.
     #[arg(short, long, global = true, help_heading = "Everywhere", action = clap::ArgAction::Count)]
     verbose: u8,
     #[command(subcommand)]
@@ -79,14 +79,21 @@ pub fn main(clock: WallClock) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return unparsed(&error),
     };
-    let daemon = matches!(cli.verb, Verb::Run(_));
-    telemetry::start(match (cli.verbose, daemon) {
-        (0, false) => tracing::Level::ERROR,
-        (0, true) | (1, _) => tracing::Level::INFO,
-        _ => tracing::Level::TRACE,
-    });
+    // The daemon says more by itself, and its configuration says how much.
+    if !matches!(cli.verb, Verb::Run(_)) {
+        telemetry::start(level(cli.verbose).unwrap_or(tracing::Level::ERROR));
+    }
     let json = cli.json;
     exit::report(&cli.run(clock), json)
+}
+
+/// What `-v` asks for.
+fn level(verbose: u8) -> Option<tracing::Level> {
+    match verbose {
+        0 => None,
+        1 => Some(tracing::Level::INFO),
+        _ => Some(tracing::Level::TRACE),
+    }
 }
 
 /// Help and version are answers; everything else clap says is an error like any other.
@@ -109,7 +116,7 @@ impl Cli {
             Verb::Status(verb) => verb.run(&setup),
             Verb::Health(verb) => verb.run(&setup),
             Verb::Receipts(verb) => verb.run(&setup),
-            Verb::Run(verb) => verb.run(&setup),
+            Verb::Run(verb) => verb.run(&setup, level(self.verbose)),
             Verb::Config(verb) => verb.run(&setup),
             Verb::Man(verb) => verb.run(),
             Verb::Completions(verb) => verb.run(),

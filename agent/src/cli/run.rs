@@ -5,14 +5,16 @@ use clap::Args;
 
 use super::connection::{Setup, block_on};
 use crate::exit::Failure;
-use crate::runtime;
+use crate::{runtime, telemetry};
 
 #[derive(Debug, Args)]
 pub(super) struct Run {}
 
 impl Run {
-    pub(super) fn run(self, setup: &Setup) -> Result<Code, Failure> {
+    /// Runs with the level of the configuration, or the one asked for on the command line.
+    pub(super) fn run(self, setup: &Setup, asked: Option<tracing::Level>) -> Result<Code, Failure> {
         let config = setup.load()?;
+        telemetry::start(asked.unwrap_or(config.log));
         let socket = config.admin_socket().to_owned();
         block_on(runtime::daemon(config, move || tracing::info!(socket = %socket.display(), "ready")))?;
         Ok(Code::Applied)

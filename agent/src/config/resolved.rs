@@ -75,8 +75,8 @@ fn resolve(path: &Path, file: File, text: &str, clock: WallClock) -> Result<(Con
     let mut reading = Reading { path, text, settings: Vec::new() };
     let state = reading.path_or("state", file.state, STATE)?;
     let stick = reading.path("stick", file.stick)?;
-    let reserve = reading.parsed("reserve", file.reserve, RESERVE, "size such as \"64 MiB\"", size)?;
-    let log = reading.parsed("log", file.log, LOG, "level: error, warn, info, debug or trace", level)?;
+    let reserve = reading.parsed("reserve", file.reserve.as_ref(), RESERVE, "size such as \"64 MiB\"", size)?;
+    let log = reading.parsed("log", file.log.as_ref(), LOG, "level: error, warn, info, debug or trace", level)?;
     let local = reading.sockets(file.socket, file.local)?;
     let config = Config { state, local, stick, reserve, log, program: "/proc/self/exe".into(), clock };
     Ok((config, reading.settings))
@@ -126,20 +126,19 @@ impl Reading<'_> {
     fn parsed<T>(
         &mut self,
         key: &'static str,
-        found: Option<Spanned<String>>,
+        found: Option<&Spanned<String>>,
         default: &'static str,
         form: &str,
         parse: impl Fn(&str) -> Option<T>,
     ) -> Result<T, ConfigError> {
-        let text = found.as_ref().map_or(default, |found| found.get_ref());
+        let text = found.map_or(default, |found| found.get_ref());
         let value = parse(text).ok_or_else(|| ConfigError::Line {
             path: self.path.into(),
-            line: found.as_ref().map_or(1, |found| self.line(found)),
+            line: found.map_or(1, |found| self.line(found)),
             message: format!("{key} = {text:?} is no {form}"),
             suggestion: None,
         })?;
-        let shown = Some(text.to_owned());
-        self.note(key, found.as_ref(), shown);
+        self.note(key, found, Some(text.to_owned()));
         Ok(value)
     }
 

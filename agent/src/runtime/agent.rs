@@ -139,7 +139,7 @@ fn start_import(
             serde_json::to_value(report).map_err(|source| RuntimeError::Stored { what: "report", source }.into())
         });
         if let Err(failure) = &answer {
-            tracing::warn!(code = %failure.code, "import failed: {}", failure.message);
+            tracing::warn!(code = %failure.code, "import failed");
         }
         let _asked = reply.send(answer);
     })

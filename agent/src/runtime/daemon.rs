@@ -8,10 +8,12 @@ use tokio::sync::mpsc;
 
 use super::agent::{Agent, ask};
 use super::error::RuntimeError;
+use super::watchdog;
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::local_api::Socket;
 use crate::local_api::call::{Call, ImportSource, Request};
+use crate::service;
 use crate::transport::stick::Inventory;
 
 /// How often the stick's folder is looked at: often enough for a person who waits beside it, seldom enough not to
@@ -26,6 +28,8 @@ pub async fn daemon(config: Config, ready: impl FnOnce()) -> Result<(), Failure>
     let fail = |source| RuntimeError::Start { action: "listen for signals", source };
     let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
+    // Caught and dropped: the configuration is read at the start only, and whoever asks for a reload ends nothing.
+    let _hangup = signal(SignalKind::hangup()).map_err(fail)?;
     let agent = Agent::start(config.clone()).await?;
     // Only the holder of the lock gets here, so a socket that lies there is dead.
     let socket = match Socket::bind(config.admin_socket()) {
@@ -36,16 +40,27 @@ pub async fn daemon(config: Config, ready: impl FnOnce()) -> Result<(), Failure>
         }
     };
     ready();
+    service::ready();
     let calls = agent.calls();
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
         () = socket.serve(agent.calls()) => {}
         () = watch(config.stick.as_deref(), &calls) => {}
+        () = stay_alive(&calls) => {}
     }
     tracing::info!("stopping");
+    service::stopping();
     drop((socket, calls));
     agent.stop().await
+}
+
+/// Feeds the service manager's watchdog, if it has one.
+async fn stay_alive(calls: &mpsc::Sender<Request>) {
+    match service::watchdog() {
+        Some(interval) => watchdog::feed(interval, calls, service::alive).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Imports the stick whenever its inbox holds something else than at the last import and has come to rest.
@@ -72,8 +87,8 @@ async fn watch(stick: Option<&Path>, calls: &mpsc::Sender<Request>) {
         let source = ImportSource::Path(PathBuf::from(stick));
         let call = Call::Import { source, wait: false, dry_run: false };
         match ask(calls, call).await {
-            Ok(report) => tracing::info!(code = %report["code"], "the stick was imported"),
-            Err(failure) => tracing::warn!(code = %failure.code, "the stick was not imported: {}", failure.message),
+            Ok(report) => tracing::info!(code = report["code"].as_str(), "the stick was imported"),
+            Err(failure) => tracing::warn!(code = %failure.code, "the stick was not imported"),
         }
     }
 }

@@ -99,7 +99,7 @@ impl Bench {
             let found = Input::open(other)
                 .and_then(|input| self.launcher.harvest(&input, &self.order, &lacking, &self.staging, &mut tell));
             match found {
-                Ok(parts) => tracing::info!(parts, "found in another bundle"),
+                Ok(parts) => tracing::info!(count = parts, "parts were found in another bundle"),
                 Err(error) => tracing::info!(code = %error.code(), "another bundle is no help"),
             }
         }
@@ -203,7 +203,7 @@ fn send_home(desk: &Desk, stick: &Path) {
     };
     match sent() {
         Ok(count) => tracing::info!(count, "receipts went onto the stick"),
-        Err(failure) => tracing::warn!(code = %failure.code, "receipts stay here: {}", failure.message),
+        Err(failure) => tracing::warn!(code = %failure.code, "receipts stay here"),
     }
 }
 

@@ -21,6 +21,7 @@ mod receipts;
 mod reports;
 mod settle;
 mod store_thread;
+mod watchdog;
 
 pub use agent::Agent;
 pub use daemon::daemon;

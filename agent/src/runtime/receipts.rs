@@ -165,7 +165,7 @@ impl Keeper {
         }
         let deleted = self.store.objects().collect(&keep)?;
         if deleted > 0 {
-            tracing::debug!(deleted, "objects nothing leads to");
+            tracing::debug!(count = deleted, "objects nothing leads to");
         }
         Ok(())
     }

@@ -120,7 +120,7 @@ impl Keeper {
         if code == Code::Applied {
             // Nothing is incomplete any more: parts of bundles that never became whole would stay for ever.
             let deleted = self.store.clear_staging()?;
-            tracing::debug!(deleted, "staged files nobody waits for");
+            tracing::debug!(count = deleted, "staged files nobody waits for");
         }
         Ok(BundleReport {
             file: PathBuf::new(),
