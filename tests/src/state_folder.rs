@@ -10,9 +10,11 @@ use casemate_agent::apply::{self, Change, Ledger, TreeFile, Trees};
 use casemate_agent::store::{
     Accepted, OpenBundle, Options, OutboxEntry, Record, Recovery, Stamp, Store, StoreError, Trust,
 };
+use casemate_engine::time::{BootId, Moment, Now};
 use casemate_engine::update::{self, Generation, State};
 use casemate_protocol::bundle::manifest::{Apply, FileEntry, Manifest};
 use casemate_protocol::bundle::part::{Part, object_id};
+use casemate_protocol::bundle::terms::Terms;
 use casemate_protocol::code::Code;
 use casemate_protocol::device::assignment::Assignment;
 use casemate_protocol::device::id::{Name, Owner};
@@ -37,6 +39,12 @@ pub struct StateFolder {
 #[must_use]
 pub fn probe(program: &str) -> Options {
     Options { probe: Some((PathBuf::from(program), vec![OsString::from("probe")])) }
+}
+
+/// No owner of these folders waits for a time.
+fn now() -> Now {
+    let moment = Moment { boot: BootId::of("test"), uptime_seconds: 60 };
+    Now { moment, wall: UtcTime::from_unix(1_795_311_555), clock: ClockQuality::Plausible }
 }
 
 fn stamp(version: u64) -> Stamp {
@@ -100,7 +108,7 @@ impl StateFolder {
         let mut appliance = Self { store, trees: Trees::new(folder), ahead: Vec::new() };
         if !matches!(recovery, Recovery::Quarantine { .. }) {
             let (trees, states) = (appliance.trees.clone(), appliance.store.state().owners.clone());
-            apply::recover(&trees, &mut appliance, &states).unwrap();
+            apply::recover(&trees, &mut appliance, &now(), &states).unwrap();
             if appliance.store.state().bundle.is_some() {
                 // On a full disk it waits: the bundle stays open until there is room.
                 let _ = appliance.write_receipt();
@@ -138,11 +146,11 @@ impl StateFolder {
             }
             self.store.objects().adopt(&staged)?;
             let manifest = self.store.objects().put(&[&manifest])?[0];
-            events.push((owner, update::Event::Offered(update::Offer { version, manifest })));
+            events.push((owner, update::Event::Offered(update::Offer { version, manifest, terms: Terms::default() })));
         }
         self.ahead = vec![accepted(version)];
         let trees = self.trees.clone();
-        match apply::drive(&trees, self, events) {
+        match apply::drive(&trees, self, &now(), events) {
             Ok(()) => self.write_receipt(),
             Err(apply::DriveError::Ledger(error)) => Err(error),
             Err(other) => panic!("{other}"),

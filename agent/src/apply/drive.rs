@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use casemate_engine::time::Now;
 use casemate_engine::update::{Effect, Event, Generation, Settlement, State, StepError, step};
 use casemate_protocol::code::Explain;
 use casemate_protocol::device::id::Owner;
@@ -76,8 +77,8 @@ pub enum DriveError<E: std::error::Error> {
     },
 }
 
-/// Carries `events` through until every owner they concern is settled. Owners move in step, so that one transaction
-/// serves them all: three for a bundle, however many owners it has.
+/// Carries `events` through until every owner they concern is settled, or waits for its window or for confirmation. Owners move in step, so that one transaction
+/// serves them all: three for a bundle without conditions, however many owners it has.
 ///
 /// # Durability
 /// Every outcome, when it returns `Ok`.
@@ -87,13 +88,14 @@ pub enum DriveError<E: std::error::Error> {
 pub fn drive<L: Ledger>(
     trees: &Trees,
     ledger: &mut L,
+    now: &Now,
     mut events: Vec<(Owner, Event)>,
 ) -> Result<(), DriveError<L::Error>> {
     while !events.is_empty() {
         let mut changes = Vec::new();
         let mut effects = Vec::new();
         for (owner, event) in events.drain(..) {
-            let next = step(ledger.state(&owner), &event)
+            let next = step(ledger.state(&owner), &event, now)
                 .map_err(|source| DriveError::Step { owner: owner.clone(), source })?;
             changes.push(Change::Moved { owner: owner.clone(), state: next.state });
             for effect in next.effects {
@@ -123,6 +125,7 @@ pub fn drive<L: Ledger>(
 pub fn recover<L: Ledger>(
     trees: &Trees,
     ledger: &mut L,
+    now: &Now,
     states: &BTreeMap<Owner, State>,
 ) -> Result<(), DriveError<L::Error>> {
     let mut events = Vec::new();
@@ -131,9 +134,11 @@ pub fn recover<L: Ledger>(
             && let Some(event) = perform(trees, ledger, owner, &effect)?
         {
             events.push((owner.clone(), event));
+        } else if state.is_waiting() {
+            events.push((owner.clone(), Event::Tick));
         }
     }
-    drive(trees, ledger, events)?;
+    drive(trees, ledger, now, events)?;
     for owner in states.keys() {
         rebuild(trees, ledger, owner);
         let keep: BTreeSet<u64> = ledger.state(owner).kept().map(|generation| generation.number).collect();

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use casemate_engine::time::Now;
+use casemate_engine::update::State;
 use casemate_protocol::code::Code;
 use casemate_protocol::digest::Digest;
 use casemate_protocol::evidence::receipt::JournalPosition;
@@ -87,6 +89,17 @@ impl Keeper {
     /// The newest signed time accepted.
     pub(super) fn signed_at(&self) -> Option<UtcTime> {
         self.store.state().floors.floors.time.as_ref().map(|floor| floor.at)
+    }
+
+    /// The time as the update engine judges it.
+    pub(super) fn now(&self) -> Now {
+        let judged = self.clock().judge(self.signed_at());
+        Now { moment: self.config.clock.moment(), wall: judged.now, clock: judged.quality }
+    }
+
+    /// Nothing is under way for any owner.
+    pub(super) fn is_settled(&self) -> bool {
+        self.store.state().owners.values().all(State::is_settled)
     }
 
     pub(super) fn stamp(&self) -> Stamp {

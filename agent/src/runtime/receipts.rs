@@ -51,10 +51,10 @@ impl Keeper {
     /// Does again what was under way when the last run ended, and writes the receipt it owed.
     pub(super) fn recover(&mut self) -> Result<(), Failure> {
         let states = self.store.state().owners.clone();
-        let stamp = self.stamp();
+        let (stamp, now) = (self.stamp(), self.now());
         let mut ledger = StoreLedger { store: &mut self.store, stamp, first: Vec::new() };
-        apply::recover(&self.trees, &mut ledger, &states).map_err(driven)?;
-        if self.store.state().bundle.is_some() {
+        apply::recover(&self.trees, &mut ledger, &now, &states).map_err(driven)?;
+        if self.store.state().bundle.is_some() && self.is_settled() {
             self.close_bundle()?;
         }
         Ok(())

@@ -106,12 +106,12 @@ impl Keeper {
             causes: Vec::new(),
             remedy: "Restart the agent: it finishes the earlier bundle first.".into(),
         })?;
-        let stamp = self.stamp();
+        let (stamp, now) = (self.stamp(), self.now());
         if events.is_empty() {
             self.store.commit(stamp, &first)?;
         } else {
             let mut ledger = StoreLedger { store: &mut self.store, stamp, first };
-            apply::drive(&self.trees, &mut ledger, events).map_err(driven)?;
+            apply::drive(&self.trees, &mut ledger, &now, events).map_err(driven)?;
         }
         let owners = self.store.state().bundle.clone().map(|bundle| bundle.outcomes).unwrap_or_default();
         let receipt = self.close_bundle()?;
@@ -231,7 +231,8 @@ fn offers(verdict: &Verdict) -> BTreeMap<Owner, Offer> {
         .filter_map(|owner| {
             let manifest = owner.outcome.as_ref().ok()?;
             let version = owner.version?.get();
-            Some((owner.owner.clone(), Offer { version, manifest: manifest.digest }))
+            let offer = Offer { version, manifest: manifest.digest, terms: manifest.terms.clone() };
+            Some((owner.owner.clone(), offer))
         })
         .collect()
 }

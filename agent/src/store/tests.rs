@@ -75,7 +75,7 @@ fn accepted(root: u64, number: u64) -> Record {
 
 fn committed(number: u64) -> Record {
     let current = GenerationRef { number, version: number, manifest: Digest::of(&number.to_le_bytes()) };
-    let state = update::State::Committed { current, previous: None, last: number };
+    let state = update::State::Committed { current, previous: None, last: number, failed: None };
     Record::Owner { owner: "group.clinics".parse().unwrap(), state }
 }
 

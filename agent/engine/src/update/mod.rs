@@ -1,21 +1,23 @@
 //! How one owner's configuration moves from generation to generation.
 //!
 //! ```text
-//!            Offered            Staged             Switched
-//! Idle ────────────▶ Staging ───────────▶ Switching ─────────▶ Committed ──┐ Offered
-//!   ▲                   │ Failed             │ Failed            │         ▼
-//!   └── before ◀────────┴───── Restoring ◀───┘              Left │      Staging …
-//!                                                                ▼
-//!                                          Removed ◀──────── Removing
+//!          Offered         Staged            window opens        Switched, plain terms
+//! Idle ────────────▶ Staging ─────▶ Waiting ──────────────▶ Switching ───────────────▶ Committed ──┐ Offered
+//!   ▲                   │ Failed       │ Superseded     Failed │   │ Switched, gated     ▲   │     ▼
+//!   │                   │              │                       │   ▼     ready and held │   │ Staging …
+//!   │                   │              │                       │ Probation ─────────────┘   │ Left
+//!   │                   │              │                       ▼   │ failed, silent, late,  ▼
+//!   └───── before ◀─────┴──────────────┴─── Restored ◀── Restoring ┘ superseded         Removing ─▶ Removed
 //! ```
+//!
+//! `before` stands for where the owner was: `Idle` or `Committed`. A generation without a window passes `Waiting` in
+//! the same step.
 //!
 //! One machine an owner: a failing owner returns alone. The rule the caller keeps: **journal the state [`step()`]
 //! returns, then perform its effects, then feed back the event that says how they ended.** A state names the work
 //! under way, so after a crash [`State::pending`] gives the effects again; each effect is idempotent, so doing it
-//! twice is doing it once.
-//!
-//! Probation (waiting for consumers between the switch and the commitment) will stand between `Switching` and
-//! `Committed` and share `Restoring`; until it exists manifests that ask for it are refused before they get here.
+//! twice is doing it once. `Waiting` and `Probation` wait for something outside the process: [`due_in_seconds`] says
+//! when to send [`Event::Tick`], and every start of the process sends one.
 
 mod effect;
 mod event;
@@ -24,9 +26,11 @@ mod state;
 mod step;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 pub use effect::{Effect, Settlement};
-pub use event::{Event, Offer};
+pub use event::{Event, Offer, Report};
 pub use plan::{PlanError, plan};
-pub use state::{Generation, State};
+pub use state::{Failed, Generation, State};
 pub use step::{Step, StepError, step};
+pub use trial::{MAX_BOOTS, due_in_seconds};

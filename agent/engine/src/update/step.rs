@@ -1,11 +1,14 @@
 //! The step from one situation to the next.
 
+use casemate_protocol::bundle::terms::Terms;
 use casemate_protocol::code::Code;
 use thiserror::Error;
 
 use super::effect::{Effect, Settlement};
 use super::event::{Event, Offer};
-use super::state::{Generation, State};
+use super::state::{Failed, Generation, State};
+use super::trial;
+use crate::time::Now;
 
 /// What [`step`] decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +22,8 @@ pub struct Step {
 /// An event that cannot be taken now.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum StepError {
-    /// Content was offered, or the owner left, while something was under way. Finish that first.
+    /// Content was offered, or the owner left, while something was under way. Finish that first, or end it with
+    /// [`Event::Superseded`] where it only waits.
     #[error("generation {number} is still under way")]
     UnderWay {
         /// The generation under way.
@@ -28,32 +32,36 @@ pub enum StepError {
 }
 
 impl Step {
-    fn quiet(state: State) -> Self {
+    pub(super) fn quiet(state: State) -> Self {
         Self { state, effects: Vec::new() }
     }
 
-    fn settled(state: State, code: Code, before: Option<Generation>, after: Option<Generation>) -> Self {
+    pub(super) fn settled(state: State, code: Code, before: Option<Generation>, after: Option<Generation>) -> Self {
         Self { state, effects: vec![Effect::Settle(Settlement { code, before, after })] }
     }
 
-    fn then(mut self, effect: Option<Effect>) -> Self {
-        self.effects.extend(effect);
+    pub(super) fn then(mut self, effect: impl Into<Option<Effect>>) -> Self {
+        self.effects.extend(effect.into());
         self
     }
 }
 
-/// Where `state` goes on `event`, and what has to be done for it.
+/// Where `state` goes on `event` at `now`, and what has to be done for it.
 ///
 /// A report that does not fit (late, repeated, of another generation) changes nothing.
 ///
 /// # Errors
 /// A new offer or a departure while something is under way.
-pub fn step(state: State, event: &Event) -> Result<Step, StepError> {
+pub fn step(state: State, event: &Event, now: &Now) -> Result<Step, StepError> {
     Ok(match event {
         Event::Offered(offer) => return offered(state, offer),
         Event::Left => return left(state),
-        Event::Staged { number } => staged(state, *number),
-        Event::Switched { number } => switched(state, *number),
+        Event::Staged { number } => staged(state, *number, now),
+        Event::Switched { number } => switched(state, *number, now),
+        Event::Tick => trial::tick(state, now),
+        Event::Reported { number, consumer, report } => trial::reported(state, *number, consumer, report),
+        Event::Held { number } => trial::held(state, *number),
+        Event::Superseded => trial::superseded(state),
         Event::Restored => restored(state),
         Event::Removed => removed(state),
         Event::Failed { number, code } => failed(state, *number, *code),
@@ -63,24 +71,24 @@ pub fn step(state: State, event: &Event) -> Result<Step, StepError> {
 fn offered(state: State, offer: &Offer) -> Result<Step, StepError> {
     let before = match &state {
         State::Idle { .. } | State::Removed { .. } => None,
-        State::Committed { current, .. } if offer.is(current) => {
-            let current = current.clone();
-            return Ok(Step::settled(state, Code::AlreadyApplied, Some(current.clone()), Some(current)));
-        }
         State::Committed { current, .. } => Some(current.clone()),
-        State::Staging { .. } | State::Switching { .. } | State::Restoring { .. } | State::Removing { .. } => {
-            return Err(StepError::UnderWay { number: state.last() });
-        }
+        _ => return Err(StepError::UnderWay { number: state.last() }),
     };
-    // The generation before the current one goes when its successor's successor is committed, not here: until then it
-    // is what a return would lead to.
+    if before.as_ref().is_some_and(|current| offer.is(current)) {
+        return Ok(Step::settled(state, Code::AlreadyApplied, before.clone(), before));
+    }
+    if state.failed().is_some_and(|failed| offer.is_known_to_fail(failed)) {
+        return Ok(Step::settled(state, Code::FailedBefore, before.clone(), before));
+    }
     let next = Generation { number: state.last() + 1, version: offer.version, manifest: offer.manifest };
     let effect = Effect::Stage(next.clone());
+    // What a return from the new generation leads to is the current one; the one before it is no longer needed.
     let forgotten = match state {
         State::Committed { previous: Some(previous), .. } => Some(Effect::Discard(previous)),
         _ => None,
     };
-    Ok(Step::quiet(State::Staging { before, next }).then(forgotten).then(Some(effect)))
+    let terms = if offer.terms.is_plain() { Terms::default() } else { offer.terms.clone() };
+    Ok(Step::quiet(State::Staging { before, next, terms }).then(forgotten).then(effect))
 }
 
 fn left(state: State) -> Result<Step, StepError> {
@@ -88,56 +96,64 @@ fn left(state: State) -> Result<Step, StepError> {
         State::Idle { .. } | State::Removed { .. } => Ok(Step::quiet(state)),
         State::Committed { current, last, .. } => {
             let state = State::Removing { before: Some(current), last };
-            Ok(Step::quiet(state).then(Some(Effect::Remove)))
+            Ok(Step::quiet(state).then(Effect::Remove))
         }
-        State::Staging { .. } | State::Switching { .. } | State::Restoring { .. } | State::Removing { .. } => {
-            Err(StepError::UnderWay { number: state.last() })
-        }
+        _ => Err(StepError::UnderWay { number: state.last() }),
     }
 }
 
-fn staged(state: State, number: u64) -> Step {
+fn staged(state: State, number: u64, now: &Now) -> Step {
     match state {
-        State::Staging { before, next } if next.number == number => {
-            let effect = Effect::Switch(next.clone());
-            Step::quiet(State::Switching { before, next }).then(Some(effect))
+        State::Staging { before, next, terms } if next.number == number => {
+            trial::tick(State::Waiting { before, next, terms, since: now.moment }, now)
         }
         other => Step::quiet(other),
     }
 }
 
-fn switched(state: State, number: u64) -> Step {
+fn switched(state: State, number: u64, now: &Now) -> Step {
     match state {
-        State::Switching { before, next } if next.number == number => {
-            let committed = State::Committed { current: next.clone(), previous: before.clone(), last: number };
-            Step::settled(committed, Code::Applied, before, Some(next))
+        State::Switching { before, next, terms } if next.number == number => {
+            if terms.is_gated() {
+                let (since, boots, ready) = (now.moment, 1, Default::default());
+                return Step::quiet(State::Probation { before, next, terms, since, boots, ready });
+            }
+            committed(before, next)
         }
         other => Step::quiet(other),
     }
+}
+
+/// `next` is what the owner runs from now on.
+pub(super) fn committed(before: Option<Generation>, next: Generation) -> Step {
+    let last = next.number;
+    let state = State::Committed { current: next.clone(), previous: before.clone(), last, failed: None };
+    Step::settled(state, Code::Applied, before, Some(next))
 }
 
 fn failed(state: State, number: u64, code: Code) -> Step {
     match state {
-        // Nothing visible has changed: `current` still is what it was.
-        State::Staging { before, next } if next.number == number => {
-            let discard = Effect::Discard(next);
-            Step::settled(back_to(before.clone(), number), code, before.clone(), before).then(Some(discard))
+        State::Staging { before, next, .. } if next.number == number => {
+            let state = back_to(before.clone(), next.number, None);
+            Step::settled(state, code, before.clone(), before).then(Effect::Discard(next))
         }
         // The switch may have happened or not: point back in either case.
-        State::Switching { before, next } if next.number == number => {
-            let effect = Effect::Restore(before.clone());
-            Step::quiet(State::Restoring { before, abandoned: next, code }).then(Some(effect))
-        }
+        State::Switching { before, next, .. } if next.number == number => undone(before, next, code, None),
         other => Step::quiet(other),
     }
 }
 
+/// `before` is to be current again.
+pub(super) fn undone(before: Option<Generation>, abandoned: Generation, code: Code, failed: Option<Failed>) -> Step {
+    let effect = Effect::Restore(before.clone());
+    Step::quiet(State::Restoring { before, abandoned, code, failed }).then(effect)
+}
+
 fn restored(state: State) -> Step {
     match state {
-        State::Restoring { before, abandoned, code } => {
-            let last = abandoned.number;
-            Step::settled(back_to(before.clone(), last), code, before.clone(), before)
-                .then(Some(Effect::Discard(abandoned)))
+        State::Restoring { before, abandoned, code, failed } => {
+            let state = back_to(before.clone(), abandoned.number, failed);
+            Step::settled(state, code, before.clone(), before).then(Effect::Discard(abandoned))
         }
         other => Step::quiet(other),
     }
@@ -151,9 +167,9 @@ fn removed(state: State) -> Step {
 }
 
 /// The settled state in which `before` is current and numbers up to `last` are used up.
-fn back_to(before: Option<Generation>, last: u64) -> State {
+pub(super) fn back_to(before: Option<Generation>, last: u64, failed: Option<Failed>) -> State {
     match before {
-        Some(current) => State::Committed { current, previous: None, last },
-        None => State::Idle { last },
+        Some(current) => State::Committed { current, previous: None, last, failed },
+        None => State::Idle { last, failed },
     }
 }

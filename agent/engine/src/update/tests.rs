@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use casemate_protocol::bundle::terms::Terms;
 use casemate_protocol::code::Code;
 use casemate_protocol::digest::Digest;
+use casemate_protocol::evidence::receipt::ClockQuality;
+use casemate_protocol::tuf::time::UtcTime;
 use proptest::prelude::*;
 
 use super::*;
+use crate::time::{BootId, Moment, Now};
 
 /// What one owner's folders hold, and what its journal says.
 #[derive(Default)]
@@ -35,8 +39,13 @@ enum Fate {
 
 struct Died;
 
+fn now() -> Now {
+    let moment = Moment { boot: BootId::of("first"), uptime_seconds: 1000 };
+    Now { moment, wall: UtcTime::from_unix(1_800_000_000), clock: ClockQuality::Plausible }
+}
+
 fn offer(version: u64) -> Event {
-    Event::Offered(Offer { version, manifest: Digest::of(&version.to_le_bytes()) })
+    Event::Offered(Offer { version, manifest: Digest::of(&version.to_le_bytes()), terms: Terms::default() })
 }
 
 impl Disk {
@@ -44,7 +53,7 @@ impl Disk {
     fn take(&mut self, event: Event, fates: &mut impl Iterator<Item = Fate>) -> Result<(), Died> {
         let mut next = Some(event);
         while let Some(event) = next.take() {
-            let Ok(Step { state, effects }) = step(self.journal.clone(), &event) else { return Ok(()) };
+            let Ok(Step { state, effects }) = step(self.journal.clone(), &event, &now()) else { return Ok(()) };
             self.journal = state;
             for effect in effects {
                 self.check();
@@ -174,18 +183,18 @@ proptest! {
         let mut disk = Disk::default();
         let _ = disk.take(offer(version), &mut std::iter::empty());
         let before = disk.journal.clone();
-        let busy = step(before.clone(), &offer(version + 1)).unwrap().state;
+        let busy = step(before.clone(), &offer(version + 1), &now()).unwrap().state;
         let reports = |number| [
             Event::Staged { number },
             Event::Switched { number },
             Event::Failed { number, code: Code::Internal },
         ];
         for event in reports(number).into_iter().chain([Event::Restored, Event::Removed]) {
-            let next = step(before.clone(), &event).unwrap();
+            let next = step(before.clone(), &event, &now()).unwrap();
             prop_assert_eq!((&next.state, next.effects.len()), (&before, 0));
         }
         for event in reports(if number == 2 { 3 } else { number }) {
-            let next = step(busy.clone(), &event).unwrap();
+            let next = step(busy.clone(), &event, &now()).unwrap();
             prop_assert_eq!((&next.state, next.effects.len()), (&busy, 0));
         }
     }
@@ -213,9 +222,9 @@ fn a_failed_stage_keeps_what_is_current_and_says_why() {
 
 #[test]
 fn a_busy_owner_takes_no_second_offer() {
-    let busy = step(State::default(), &offer(1)).unwrap().state;
-    assert_eq!(step(busy.clone(), &offer(2)), Err(StepError::UnderWay { number: 1 }));
-    assert_eq!(step(busy, &Event::Left), Err(StepError::UnderWay { number: 1 }));
+    let busy = step(State::default(), &offer(1), &now()).unwrap().state;
+    assert_eq!(step(busy.clone(), &offer(2), &now()), Err(StepError::UnderWay { number: 1 }));
+    assert_eq!(step(busy, &Event::Left, &now()), Err(StepError::UnderWay { number: 1 }));
 }
 
 #[test]
@@ -244,6 +253,6 @@ fn a_plan_takes_away_who_left_and_leaves_alone_whom_nothing_was_brought_for() {
     let planned = plan(&states, &assigned, &offers).unwrap();
     assert_eq!(planned, [(owner("group.gone"), Event::Left), (owner("group.new"), offer(3))]);
 
-    let busy = [(owner("group.new"), step(State::default(), &offer(1)).unwrap().state)].into();
+    let busy = [(owner("group.new"), step(State::default(), &offer(1), &now()).unwrap().state)].into();
     assert_eq!(plan(&busy, &assigned, &offers), Err(PlanError::UnderWay { owner: owner("group.new") }));
 }

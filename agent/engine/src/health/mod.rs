@@ -1,0 +1,5 @@
+//! Whether what is on trial works.
+
+mod gate;
+
+pub use gate::Gate;

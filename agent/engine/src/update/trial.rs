@@ -1,0 +1,158 @@
+//! The time between "whole on disk" and "committed": the maintenance window and the trial.
+
+use std::collections::BTreeSet;
+
+use casemate_protocol::bundle::terms::Terms;
+use casemate_protocol::bundle::window::Window;
+use casemate_protocol::code::Code;
+use casemate_protocol::device::id::Name;
+use casemate_protocol::evidence::receipt::ClockQuality;
+
+use super::effect::Effect;
+use super::event::Report;
+use super::state::{Failed, Generation, State};
+use super::step::{Step, back_to, committed, undone};
+use crate::time::{Moment, Now};
+
+/// Runs of the machine in which one generation may be on trial. A generation that makes the machine restart must not
+/// do so for ever.
+pub const MAX_BOOTS: u32 = 3;
+
+/// A generation on trial.
+struct Trial {
+    before: Option<Generation>,
+    next: Generation,
+    terms: Terms,
+    since: Moment,
+    boots: u32,
+    ready: BTreeSet<Name>,
+}
+
+impl From<Trial> for State {
+    fn from(trial: Trial) -> Self {
+        let Trial { before, next, terms, since, boots, ready } = trial;
+        Self::Probation { before, next, terms, since, boots, ready }
+    }
+}
+
+impl Trial {
+    /// Undoes it, and remembers that this content is not to be tried again.
+    fn fail(self, code: Code, consumer: Option<Name>, reason: Option<Name>) -> Step {
+        let failed = Failed { version: self.next.version, manifest: self.next.manifest, code, consumer, reason };
+        undone(self.before, self.next, code, Some(failed))
+    }
+
+    fn tick(mut self, now: &Now) -> Step {
+        let Some(passed) = self.since.seconds_until(&now.moment) else {
+            if self.boots >= MAX_BOOTS {
+                return self.fail(Code::ProbationInterrupted, None, None);
+            }
+            // The consumers were started anew too: they are asked again, with the whole time before them.
+            self.boots += 1;
+            self.since = now.moment;
+            self.ready.clear();
+            return Step::quiet(self.into());
+        };
+        if passed < self.terms.deadline_seconds {
+            return Step::quiet(self.into());
+        }
+        match self.terms.awaited.difference(&self.ready).next().cloned() {
+            Some(silent) => self.fail(Code::ConsumerSilent, Some(silent), None),
+            None => self.fail(Code::ProbeFailed, None, None),
+        }
+    }
+
+    fn reported(mut self, consumer: &Name, report: &Report) -> Step {
+        if !self.terms.awaited.contains(consumer) {
+            return Step::quiet(self.into());
+        }
+        if let Report::Failed { reason } = report {
+            return self.fail(Code::ConsumerFailed, Some(consumer.clone()), reason.clone());
+        }
+        self.ready.insert(consumer.clone());
+        if self.ready == self.terms.awaited && self.terms.hold_seconds.is_none() {
+            return committed(self.before, self.next);
+        }
+        Step::quiet(self.into())
+    }
+}
+
+/// The trial of generation `number`, if that is what `state` is about.
+fn trial(state: State, number: u64) -> Result<Trial, State> {
+    match state {
+        State::Probation { before, next, terms, since, boots, ready } if next.number == number => {
+            Ok(Trial { before, next, terms, since, boots, ready })
+        }
+        other => Err(other),
+    }
+}
+
+pub(super) fn tick(state: State, now: &Now) -> Step {
+    match state {
+        State::Waiting { before, next, terms, since } => {
+            if terms.window.is_some_and(|window| closed_for_seconds(&window, &since, now) > 0) {
+                return Step::quiet(State::Waiting { before, next, terms, since });
+            }
+            let effect = Effect::Switch(next.clone());
+            Step::quiet(State::Switching { before, next, terms }).then(effect)
+        }
+        State::Probation { before, next, terms, since, boots, ready } => {
+            Trial { before, next, terms, since, boots, ready }.tick(now)
+        }
+        other => Step::quiet(other),
+    }
+}
+
+/// How long the window stays closed. An appliance that does not know the time waits by its uptime, as long as the
+/// window can at most be away; a restart of the machine is an interruption already, and a better moment than any.
+fn closed_for_seconds(window: &Window, since: &Moment, now: &Now) -> u64 {
+    match (now.clock, since.seconds_until(&now.moment)) {
+        (ClockQuality::Plausible, _) => window.opens_in_seconds(now.wall),
+        (ClockQuality::Untrusted, Some(waited)) => window.longest_wait_seconds().saturating_sub(waited),
+        (ClockQuality::Untrusted, None) => 0,
+    }
+}
+
+/// Seconds until a tick changes something; `None` if none ever does. A clock that is set may bring it nearer: ask
+/// again from time to time.
+#[must_use]
+pub fn due_in_seconds(state: &State, now: &Now) -> Option<u64> {
+    match state {
+        State::Waiting { terms, since, .. } => {
+            Some(terms.window.map_or(0, |window| closed_for_seconds(&window, since, now)))
+        }
+        State::Probation { terms, since, .. } => {
+            let passed = since.seconds_until(&now.moment);
+            Some(passed.map_or(0, |passed| terms.deadline_seconds.saturating_sub(passed)))
+        }
+        _ => None,
+    }
+}
+
+pub(super) fn reported(state: State, number: u64, consumer: &Name, report: &Report) -> Step {
+    match trial(state, number) {
+        Ok(trial) => trial.reported(consumer, report),
+        Err(other) => Step::quiet(other),
+    }
+}
+
+pub(super) fn held(state: State, number: u64) -> Step {
+    if state.probing().is_none() {
+        return Step::quiet(state);
+    }
+    match trial(state, number) {
+        Ok(trial) => committed(trial.before, trial.next),
+        Err(other) => Step::quiet(other),
+    }
+}
+
+pub(super) fn superseded(state: State) -> Step {
+    match state {
+        State::Waiting { before, next, .. } => {
+            let state = back_to(before.clone(), next.number, None);
+            Step::settled(state, Code::Superseded, before.clone(), before).then(Effect::Discard(next))
+        }
+        State::Probation { before, next, .. } => undone(before, next, Code::Superseded, None),
+        other => Step::quiet(other),
+    }
+}
