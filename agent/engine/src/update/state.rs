@@ -132,11 +132,17 @@ pub enum State {
         before: Option<Generation>,
         /// Highest number given out.
         last: u64,
+        /// What was tried last, if it failed: leaving does not make it good.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failed: Option<Failed>,
     },
     /// The owner left; nothing of it is current. Kept so that its numbers are not reused should it return.
     Removed {
         /// Highest number given out.
         last: u64,
+        /// What was tried last, if it failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failed: Option<Failed>,
     },
 }
 
@@ -186,7 +192,7 @@ impl State {
             Self::Idle { last, .. }
             | Self::Committed { last, .. }
             | Self::Removing { last, .. }
-            | Self::Removed { last } => *last,
+            | Self::Removed { last, .. } => *last,
         }
     }
 
@@ -196,11 +202,15 @@ impl State {
         matches!(self, Self::Idle { .. } | Self::Committed { .. } | Self::Removed { .. })
     }
 
-    /// What failed its trial last, if nothing was committed since.
+    /// What failed its trial last, if nothing newer was brought since. One is enough: while newer content is under way
+    /// it is forgotten, and floors keep the older version from coming back.
     #[must_use]
     pub fn failed(&self) -> Option<&Failed> {
         match self {
-            Self::Idle { failed, .. } | Self::Committed { failed, .. } => failed.as_ref(),
+            Self::Idle { failed, .. }
+            | Self::Committed { failed, .. }
+            | Self::Removing { failed, .. }
+            | Self::Removed { failed, .. } => failed.as_ref(),
             _ => None,
         }
     }

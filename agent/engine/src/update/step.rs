@@ -59,8 +59,8 @@ pub fn step(state: State, event: &Event, now: &Now) -> Result<Step, StepError> {
         Event::Staged { number } => staged(state, *number, now),
         Event::Switched { number } => switched(state, *number, now),
         Event::Tick => trial::tick(state, now),
-        Event::Reported { number, consumer, report } => trial::reported(state, *number, consumer, report),
-        Event::Held { number } => trial::held(state, *number),
+        Event::Reported { number, consumer, report } => trial::reported(state, *number, consumer, report, now),
+        Event::Held { number } => trial::held(state, *number, now),
         Event::Superseded => trial::superseded(state),
         Event::Restored => restored(state),
         Event::Removed => removed(state),
@@ -94,8 +94,8 @@ fn offered(state: State, offer: &Offer) -> Result<Step, StepError> {
 fn left(state: State) -> Result<Step, StepError> {
     match state {
         State::Idle { .. } | State::Removed { .. } => Ok(Step::quiet(state)),
-        State::Committed { current, last, .. } => {
-            let state = State::Removing { before: Some(current), last };
+        State::Committed { current, last, failed, .. } => {
+            let state = State::Removing { before: Some(current), last, failed };
             Ok(Step::quiet(state).then(Effect::Remove))
         }
         _ => Err(StepError::UnderWay { number: state.last() }),
@@ -161,7 +161,9 @@ fn restored(state: State) -> Step {
 
 fn removed(state: State) -> Step {
     match state {
-        State::Removing { before, last } => Step::settled(State::Removed { last }, Code::Removed, before, None),
+        State::Removing { before, last, failed } => {
+            Step::settled(State::Removed { last, failed }, Code::Removed, before, None)
+        }
         other => Step::quiet(other),
     }
 }

@@ -244,8 +244,11 @@ fn a_plan_takes_away_who_left_and_leaves_alone_whom_nothing_was_brought_for() {
         let _ = disk.take(offer(version), &mut std::iter::empty());
         disk.journal
     };
-    let states =
-        [("group.gone", committed(1)), ("group.broken", committed(1)), ("tenant.left", State::Removed { last: 1 })];
+    let states = [
+        ("group.gone", committed(1)),
+        ("group.broken", committed(1)),
+        ("tenant.left", State::Removed { last: 1, failed: None }),
+    ];
     let states = states.map(|(name, state)| (owner(name), state)).into();
     let assigned = [owner("group.broken"), owner("group.new")].into();
     let Event::Offered(content) = offer(3) else { unreachable!() };

@@ -42,38 +42,30 @@ impl Trial {
         undone(self.before, self.next, code, Some(failed))
     }
 
-    fn tick(mut self, now: &Now) -> Step {
-        let Some(passed) = self.since.seconds_until(&now.moment) else {
-            if self.boots >= MAX_BOOTS {
-                return self.fail(Code::ProbationInterrupted, None, None);
-            }
+    /// What time alone decides, before anything else counts: still on trial, or failed.
+    fn on_time(self, now: &Now) -> Result<Self, Step> {
+        match self.since.seconds_until(&now.moment) {
+            None if self.boots >= MAX_BOOTS => Err(self.fail(Code::ProbationInterrupted, None, None)),
             // The consumers were started anew too: they are asked again, with the whole time before them.
-            self.boots += 1;
-            self.since = now.moment;
-            self.ready.clear();
-            return Step::quiet(self.into());
-        };
-        if passed < self.terms.deadline_seconds {
-            return Step::quiet(self.into());
-        }
-        match self.terms.awaited.difference(&self.ready).next().cloned() {
-            Some(silent) => self.fail(Code::ConsumerSilent, Some(silent), None),
-            None => self.fail(Code::ProbeFailed, None, None),
+            None => Ok(Self { boots: self.boots + 1, since: now.moment, ready: BTreeSet::new(), ..self }),
+            Some(passed) if passed < self.terms.deadline_seconds => Ok(self),
+            Some(_) => Err(match self.terms.awaited.difference(&self.ready).next().cloned() {
+                Some(silent) => self.fail(Code::ConsumerSilent, Some(silent), None),
+                None => self.fail(Code::ProbeFailed, None, None),
+            }),
         }
     }
 
-    fn reported(mut self, consumer: &Name, report: &Report) -> Step {
-        if !self.terms.awaited.contains(consumer) {
-            return Step::quiet(self.into());
-        }
-        if let Report::Failed { reason } = report {
-            return self.fail(Code::ConsumerFailed, Some(consumer.clone()), reason.clone());
-        }
+    fn ready(mut self, consumer: &Name) -> Step {
         self.ready.insert(consumer.clone());
-        if self.ready == self.terms.awaited && self.terms.hold_seconds.is_none() {
+        if self.everybody_is_ready() && self.terms.hold_seconds.is_none() {
             return committed(self.before, self.next);
         }
         Step::quiet(self.into())
+    }
+
+    fn everybody_is_ready(&self) -> bool {
+        self.terms.awaited.is_subset(&self.ready)
     }
 }
 
@@ -97,7 +89,8 @@ pub(super) fn tick(state: State, now: &Now) -> Step {
             Step::quiet(State::Switching { before, next, terms }).then(effect)
         }
         State::Probation { before, next, terms, since, boots, ready } => {
-            Trial { before, next, terms, since, boots, ready }.tick(now)
+            let trial = Trial { before, next, terms, since, boots, ready };
+            trial.on_time(now).map_or_else(|failed| failed, |trial| Step::quiet(trial.into()))
         }
         other => Step::quiet(other),
     }
@@ -129,20 +122,29 @@ pub fn due_in_seconds(state: &State, now: &Now) -> Option<u64> {
     }
 }
 
-pub(super) fn reported(state: State, number: u64, consumer: &Name, report: &Report) -> Step {
-    match trial(state, number) {
-        Ok(trial) => trial.reported(consumer, report),
-        Err(other) => Step::quiet(other),
+pub(super) fn reported(state: State, number: u64, consumer: &Name, report: &Report, now: &Now) -> Step {
+    match (trial(state, number), report) {
+        (Err(other), _) => Step::quiet(other),
+        (Ok(trial), _) if !trial.terms.awaited.contains(consumer) => Step::quiet(trial.into()),
+        // Says more than the time does, however late it comes.
+        (Ok(trial), Report::Failed { reason }) => {
+            trial.fail(Code::ConsumerFailed, Some(consumer.clone()), reason.clone())
+        }
+        (Ok(trial), Report::Ready) => trial.on_time(now).map_or_else(|failed| failed, |trial| trial.ready(consumer)),
     }
 }
 
-pub(super) fn held(state: State, number: u64) -> Step {
-    if state.probing().is_none() {
-        return Step::quiet(state);
-    }
-    match trial(state, number) {
-        Ok(trial) => committed(trial.before, trial.next),
-        Err(other) => Step::quiet(other),
+pub(super) fn held(state: State, number: u64, now: &Now) -> Step {
+    let trial = match trial(state, number) {
+        Ok(trial) => trial.on_time(now),
+        Err(other) => return Step::quiet(other),
+    };
+    match trial {
+        Err(failed) => failed,
+        Ok(trial) if trial.everybody_is_ready() && trial.terms.hold_seconds.is_some() => {
+            committed(trial.before, trial.next)
+        }
+        Ok(trial) => Step::quiet(trial.into()),
     }
 }
 
