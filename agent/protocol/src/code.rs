@@ -123,6 +123,7 @@ codes! {
     StateBusy = "state-busy", Environment, "Another process owns the state folder.", "Use the running agent's socket, or stop the other process.";
     WrongUser = "wrong-user", Environment, "The command runs as another user than the state folder's owner.", "Run it as that user: root-owned files would lock the agent out.";
     AgentUnreachable = "agent-unreachable", Environment, "The agent's socket does not answer.", "Check that the agent runs and that you may use its socket.";
+    SlotsUnavailable = "slots-unavailable", Environment, "The firmware slots cannot be told apart, read or written.", "Check the firmware service's configuration and that RAUC runs; see images/firmware/README.md.";
     IntakeFailed = "intake-failed", Environment, "The sandboxed reader died or could not start.", "Try again; if it fails again, report the bundle: it may be hostile.";
     StateDamaged = "state-damaged", Damaged, "The journal or a checkpoint is damaged.", "Keep the folder; see docs/recovery.md before changing anything.";
     // health reasons

@@ -1,0 +1,5 @@
+//! `casemate-firmware`.
+
+fn main() -> std::process::ExitCode {
+    casemate_firmware::cli::main()
+}
