@@ -116,6 +116,8 @@ codes! {
     // command line, configuration, environment
     UsageInvalid = "usage-invalid", Usage, "The command line is wrong.", "See --help.";
     ConfigInvalid = "config-invalid", Usage, "The configuration file is wrong.", "Correct the line the message names.";
+    NotFound = "not-found", Usage, "There is no such route, file, owner or receipt.", "Check the name; `GET /v1/tree`, `/v1/receipts` and `/v1/openapi.json` list what there is.";
+    NotPermitted = "not-permitted", Refused, "This socket is not for that.", "Use the socket of the role that may: see docs/api.md.";
     InputUnreadable = "input-unreadable", Environment, "The input cannot be read.", "Check the path, its permissions and the medium.";
     InputChanged = "input-changed", Refused, "The input changed while it was being read.", "Copy the bundle to a quiet place and import it again.";
     DiskFull = "disk-full", Environment, "There is not enough free space.", "Free the stated number of bytes and try again; nothing was changed.";

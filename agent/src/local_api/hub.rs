@@ -107,6 +107,7 @@ impl Follower {
     fn ready(&mut self) -> Option<News> {
         let ring = self.ring.borrow_and_update();
         if std::mem::take(&mut self.reset) {
+            self.place = ring.told;
             return Some(News::Events(vec![(Event { sequence: ring.head, kind: EventKind::Reset }, true)]));
         }
         let first = ring.told - ring.events.len() as u64;
@@ -123,5 +124,76 @@ impl Follower {
         }
         self.place = ring.told;
         (!events.is_empty()).then_some(News::Events(events))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use casemate_protocol::code::Code;
+
+    use super::super::event::ReceiptEvent;
+    use super::*;
+
+    fn receipt(receipt: u64) -> EventKind {
+        EventKind::Receipt(ReceiptEvent { receipt, code: Code::Applied })
+    }
+
+    /// What a follower is told without waiting: sequences, and whether each ends its own; `None` if overrun.
+    fn told(follower: &mut Follower) -> Option<Vec<(u64, bool)>> {
+        match follower.ready() {
+            None => Some(Vec::new()),
+            Some(News::Events(events)) => Some(events.iter().map(|(event, ends)| (event.sequence, *ends)).collect()),
+            Some(News::Overrun | News::Ended) => None,
+        }
+    }
+
+    #[test]
+    fn a_follower_is_told_what_comes_after_and_everything_once() {
+        let hub = Hub::new(10);
+        let mut early = hub.follow(None);
+        hub.publish(11, [receipt(1), receipt(2)]);
+        hub.publish(12, []);
+        hub.publish(13, [receipt(3)]);
+        assert_eq!(told(&mut early).unwrap(), [(11, false), (11, true), (13, true)]);
+        assert_eq!(told(&mut early).unwrap(), []);
+        for (after, wanted) in [(10, 3), (11, 1), (12, 1), (13, 0)] {
+            assert_eq!(told(&mut hub.follow(Some(after))).unwrap().len(), wanted, "after {after}");
+        }
+        assert_eq!(told(&mut hub.follow(None)).unwrap(), []);
+    }
+
+    #[test]
+    fn whoever_asks_for_what_is_gone_is_reset_and_then_told_what_follows() {
+        let hub = Hub::new(10);
+        // Before this hub, and of a journal that was longer than this one.
+        for after in [0, 9, 11] {
+            let mut follower = hub.follow(Some(after));
+            assert_eq!(
+                follower.ready(),
+                Some(News::Events(vec![(Event { sequence: 10, kind: EventKind::Reset }, true)]))
+            );
+            assert_eq!(told(&mut follower).unwrap(), []);
+        }
+        let mut follower = hub.follow(Some(0));
+        hub.publish(11, [receipt(1)]);
+        assert_eq!(told(&mut follower).unwrap(), [(11, true)], "the reset itself, which stands for that receipt too");
+        hub.publish(12, [receipt(2)]);
+        assert_eq!(told(&mut follower).unwrap(), [(12, true)]);
+    }
+
+    #[test]
+    fn a_slow_follower_is_dropped_rather_than_told_half() {
+        let hub = Hub::new(0);
+        let mut slow = hub.follow(None);
+        let mut just = hub.follow(None);
+        for sequence in 1..=KEPT as u64 {
+            hub.publish(sequence, [receipt(sequence)]);
+        }
+        assert_eq!(told(&mut just).unwrap().len(), KEPT);
+        hub.publish(KEPT as u64 + 1, [receipt(0)]);
+        assert_eq!(told(&mut slow), None);
+        assert_eq!(told(&mut just).unwrap().len(), 1);
+        assert_eq!(told(&mut hub.follow(Some(1))).unwrap().len(), KEPT);
+        assert_eq!(hub.follow(Some(0)).ready(), hub.follow(Some(u64::MAX)).ready());
     }
 }

@@ -1,27 +1,41 @@
-//! The local API: HTTP/1.1 and JSON on a unix socket.
+//! The local API: HTTP/1.1, JSON and server-sent events on unix sockets, one a role.
 //!
-//! | route | what |
-//! |---|---|
-//! | `GET /v1/health` | the health report |
-//! | `GET /v1/status` | enrolment, owners and their generations, refusals |
-//! | `GET /v1/receipts` | receipts kept here |
-//! | `GET /v1/receipts/<n>` | receipt `n` as signed; `POST …/taken` says it has been taken home |
-//! | `POST /v1/bundles` | import what stands at a path |
-//! | `POST /v1/enrolment/{request,grant,words}` | the three steps of enrolment |
+//! ```text
+//!  socket of a role ──▶ server ──▶ connection ──▶ router ──▶ order ──▶ call ──▶ the loop that owns the state
+//!   mode, group, peer               limits         ROUTES     body               │
+//!                                      ▲                                         │ publishes
+//!                                      └── follow (events) ◀──────── hub ◀───────┘
+//! ```
 //!
-//! A refusal or failure is `{code, message, causes, remedy}`. `POST /v1/bundles` names a path and the agent opens it
-//! itself: only the agent's own user and root get past the socket (its mode, then SO_PEERCRED), so nobody reads
-//! anything through it that he could not read anyway, and a bundle of any size is not copied through a socket first.
+//! [`routes::ROUTES`] is the one table of what there is; `docs/api.md` shows it in use, `docs/openapi.json` describes
+//! it. A refusal is a `Failure`: code, what, why, remedy.
+//!
+//! `POST /v1/bundles` may name a path, and the agent opens it itself: only the agent's own user, root and the admin
+//! group get past that socket, so nobody reads anything through it that he could not have the agent import anyway.
 //!
 //! A command without a daemon asks the same [`call::Call`]s of a loop it hosts itself: what it prints is the same.
 
 pub mod answer;
+mod body;
 pub mod call;
 pub mod client;
+mod connection;
 pub mod event;
+mod file;
+mod follow;
 pub mod hub;
+pub mod openapi;
+mod order;
+mod patience;
 mod peer;
-mod routes;
+mod places;
+mod range;
+mod refusal;
+mod reply;
+mod router;
+pub mod routes;
 mod server;
+mod upload;
 
-pub use server::{ServerError, Socket};
+pub use hub::Hub;
+pub use server::{ServerError, Sockets};

@@ -1,174 +1,361 @@
-//! From method, path and body to a call.
+//! Every route, as data: the router, the OpenAPI document and the tests read this one table.
 
-use std::path::PathBuf;
+use hyper::Method;
 
-use casemate_protocol::code::{Class, Code, Explain};
-use hyper::{Method, StatusCode};
-use serde::Deserialize;
-use thiserror::Error;
+use crate::config::Role;
 
-use super::call::{Call, ImportSource};
+/// What a route does; the server matches on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// How the appliance is.
+    Health,
+    /// Where it stands.
+    Status,
+    /// What is current.
+    Tree,
+    /// A current file's bytes.
+    File,
+    /// What generations change.
+    Diff,
+    /// What happens.
+    Events,
+    /// A consumer's report.
+    Report,
+    /// An import.
+    Bundles,
+    /// The receipts kept.
+    Receipts,
+    /// One receipt.
+    Receipt,
+    /// A receipt was taken home.
+    Taken,
+    /// An enrolment request.
+    EnrolRequest,
+    /// A grant.
+    EnrolGrant,
+    /// The words.
+    EnrolWords,
+    /// This description.
+    OpenApi,
+}
 
-/// A request that is no call.
-#[derive(Debug, Error)]
-pub(super) enum RouteError {
-    /// No such route.
-    #[error("there is no {method} {path}")]
-    Unknown {
-        /// As asked.
-        method: Method,
-        /// As asked.
-        path: String,
+/// One route.
+#[derive(Debug)]
+pub struct Route {
+    /// What it does.
+    pub endpoint: Endpoint,
+    /// `GET` or `POST`; `HEAD` goes wherever `GET` does.
+    pub method: Method,
+    /// Its path; `{path}` stands for all that is left, any other `{name}` for one segment.
+    pub template: &'static str,
+    /// Through whose sockets.
+    pub roles: &'static [Role],
+    /// One sentence.
+    pub summary: &'static str,
+    /// What goes into path, query and header.
+    pub parameters: &'static [Parameter],
+    /// What the body may be; none is taken if empty.
+    pub bodies: &'static [Content],
+    /// What comes back if all is well.
+    pub answers: &'static [Answer],
+    /// Statuses of refusals, each with a `Failure`.
+    pub refusals: &'static [u16],
+}
+
+/// Where a parameter stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the path; always there.
+    Path,
+    /// In the query; may be absent.
+    Query,
+    /// A header; may be absent.
+    Header,
+}
+
+/// One parameter.
+#[derive(Debug)]
+pub struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// Where.
+    pub place: Place,
+    /// The schema's name in the document.
+    pub schema: &'static str,
+    /// One sentence.
+    pub about: &'static str,
+}
+
+/// A body of one media type.
+#[derive(Debug)]
+pub struct Content {
+    /// Its media type.
+    pub media: &'static str,
+    /// The schema's name in the document.
+    pub schema: &'static str,
+}
+
+/// One good answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// One sentence.
+    pub about: &'static str,
+    /// Its body; none if absent.
+    pub content: Option<Content>,
+}
+
+/// Media type of documents.
+pub const JSON: &str = "application/json";
+/// Media type of a bundle.
+pub const BUNDLE: &str = "application/vnd.casemate.bundle";
+/// Media type of a file.
+pub const BYTES: &str = "application/octet-stream";
+/// Media type of events.
+pub const EVENTS: &str = "text/event-stream";
+
+const EVERYBODY: &[Role] = &Role::ALL;
+const READERS: &[Role] = &[Role::Admin, Role::Consumer];
+const ADMIN: &[Role] = &[Role::Admin];
+
+const fn document(schema: &'static str, about: &'static str) -> Answer {
+    Answer { status: 200, about, content: Some(Content { media: JSON, schema }) }
+}
+
+const NUMBER: Parameter =
+    Parameter { name: "number", place: Place::Path, schema: "Count", about: "The receipt's number." };
+
+/// Every route.
+pub const ROUTES: &[Route] = &[
+    Route {
+        endpoint: Endpoint::Health,
+        method: Method::GET,
+        template: "/v1/health",
+        roles: EVERYBODY,
+        summary: "How the appliance is: a closed set of states and codes, no personal data.",
+        parameters: &[],
+        bodies: &[],
+        answers: &[document("HealthReport", "The report.")],
+        refusals: &[],
     },
-    /// The body is not what the route takes.
-    #[error("the body is not what {path} takes")]
-    Body {
-        /// The route.
-        path: &'static str,
-        /// Why.
-        #[source]
-        source: serde_json::Error,
+    Route {
+        endpoint: Endpoint::Status,
+        method: Method::GET,
+        template: "/v1/status",
+        roles: READERS,
+        summary: "Where the appliance stands: enrolment, trust, every owner's machine.",
+        parameters: &[],
+        bodies: &[],
+        answers: &[document("StatusReport", "The report.")],
+        refusals: &[],
     },
-    /// A path that depends on where the agent was started.
-    #[error("{0:?} is not an absolute path")]
-    Relative(PathBuf),
-}
-
-impl Explain for RouteError {
-    fn code(&self) -> Code {
-        Code::UsageInvalid
-    }
-
-    fn remedy(&self) -> String {
-        "Use the agent's own commands, or see the API's description.".into()
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Bundles {
-    path: PathBuf,
-    #[serde(default)]
-    wait: bool,
-    #[serde(default)]
-    dry_run: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Words {
-    words: String,
-}
-
-pub(super) fn route(method: &Method, path: &str, body: &[u8]) -> Result<Call, RouteError> {
-    let unknown = || RouteError::Unknown { method: method.clone(), path: path.chars().take(200).collect() };
-    if let Some(rest) = path.strip_prefix("/v1/receipts/") {
-        let (number, taken) = rest.strip_suffix("/taken").map_or((rest, false), |number| (number, true));
-        let sequence = number.parse().map_err(|_| unknown())?;
-        return match (method, taken) {
-            (&Method::GET, false) => Ok(Call::Receipt { sequence }),
-            (&Method::POST, true) => Ok(Call::ReceiptTaken { sequence }),
-            _ => Err(unknown()),
-        };
-    }
-    match (method, path) {
-        (&Method::GET, "/v1/health") => Ok(Call::Health),
-        (&Method::GET, "/v1/status") => Ok(Call::Status),
-        (&Method::GET, "/v1/tree") => Ok(Call::Tree),
-        (&Method::GET, "/v1/diff") => Ok(Call::Diff),
-        (&Method::GET, "/v1/receipts") => Ok(Call::Receipts),
-        (&Method::POST, "/v1/bundles") => {
-            let refuse = |source| RouteError::Body { path: "/v1/bundles", source };
-            let Bundles { path, wait, dry_run } = serde_json::from_slice(body).map_err(refuse)?;
-            if !path.is_absolute() {
-                return Err(RouteError::Relative(path));
-            }
-            Ok(Call::Import { source: ImportSource::Path(path), wait, dry_run })
-        }
-        (&Method::POST, "/v1/enrolment/request") => Ok(Call::EnrolRequest),
-        (&Method::POST, "/v1/enrolment/grant") => Ok(Call::EnrolGrant { grant: body.to_vec() }),
-        (&Method::POST, "/v1/enrolment/words") => {
-            let refuse = |source| RouteError::Body { path: "/v1/enrolment/words", source };
-            let Words { words } = serde_json::from_slice(body).map_err(refuse)?;
-            Ok(Call::EnrolWords { words })
-        }
-        _ => Err(unknown()),
-    }
-}
-
-/// The request line and body of a call: [`route`] the other way round.
-/// None for a call that is no exchange of documents: a stream in or out.
-pub(super) fn express(call: &Call) -> Option<(Method, String, Vec<u8>)> {
-    let json = |value: serde_json::Value| value.to_string().into_bytes();
-    Some(match call {
-        Call::EnrolRequest => (Method::POST, "/v1/enrolment/request".into(), Vec::new()),
-        Call::EnrolGrant { grant } => (Method::POST, "/v1/enrolment/grant".into(), grant.clone()),
-        Call::EnrolWords { words } => {
-            (Method::POST, "/v1/enrolment/words".into(), json(serde_json::json!({ "words": words })))
-        }
-        Call::Import { source: ImportSource::Path(path), wait, dry_run } => {
-            let body = json(serde_json::json!({ "path": path, "wait": wait, "dry_run": dry_run }));
-            (Method::POST, "/v1/bundles".into(), body)
-        }
-        Call::Import { source: ImportSource::Stream(_), .. } | Call::File { .. } => return None,
-        Call::Tree => (Method::GET, "/v1/tree".into(), Vec::new()),
-        Call::Diff => (Method::GET, "/v1/diff".into(), Vec::new()),
-        Call::Report { consumer, report } => {
-            let body = json(serde_json::to_value(report).unwrap_or_default());
-            (Method::POST, format!("/v1/consumers/{consumer}/reports"), body)
-        }
-        Call::Health => (Method::GET, "/v1/health".into(), Vec::new()),
-        Call::Status => (Method::GET, "/v1/status".into(), Vec::new()),
-        Call::Receipts => (Method::GET, "/v1/receipts".into(), Vec::new()),
-        Call::Receipt { sequence } => (Method::GET, format!("/v1/receipts/{sequence}"), Vec::new()),
-        Call::ReceiptTaken { sequence } => (Method::POST, format!("/v1/receipts/{sequence}/taken"), Vec::new()),
-    })
-}
-
-/// The HTTP status of a failure.
-pub(super) fn status(code: Code) -> StatusCode {
-    match code.class() {
-        Class::Done => StatusCode::OK,
-        Class::Refused => StatusCode::UNPROCESSABLE_ENTITY,
-        Class::Usage => StatusCode::BAD_REQUEST,
-        Class::Environment => StatusCode::SERVICE_UNAVAILABLE,
-        Class::Damaged => StatusCode::INTERNAL_SERVER_ERROR,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_call_has_a_route_that_leads_back_to_it() {
-        for call in [
-            Call::EnrolRequest,
-            Call::EnrolGrant { grant: b"{}".to_vec() },
-            Call::EnrolWords { words: "lusab".into() },
-            Call::Import { source: ImportSource::Path("/media/stick".into()), wait: true, dry_run: false },
-            Call::Health,
-            Call::Status,
-            Call::Receipts,
-            Call::Receipt { sequence: 7 },
-            Call::ReceiptTaken { sequence: 7 },
-        ] {
-            let (method, path, body) = express(&call).unwrap();
-            assert_eq!(format!("{:?}", route(&method, &path, &body).unwrap()), format!("{call:?}"));
-        }
-    }
-
-    #[test]
-    fn what_has_no_route_is_refused() {
-        for (method, path, body) in [
-            (Method::POST, "/v1/health", ""),
-            (Method::GET, "/v2/health", ""),
-            (Method::GET, "/v1/receipts/-1", ""),
-            (Method::GET, "/v1/receipts/1/taken", ""),
-            (Method::POST, "/v1/bundles", "{\"path\":\"relative\"}"),
-            (Method::POST, "/v1/bundles", "{\"path\":\"/a\",\"force\":true}"),
-        ] {
-            assert!(route(&method, path, body.as_bytes()).is_err(), "{method} {path} {body}");
-        }
-    }
-}
+    Route {
+        endpoint: Endpoint::Tree,
+        method: Method::GET,
+        template: "/v1/tree",
+        roles: READERS,
+        summary: "What is current: every owner's generation, its files and their digests, and who reads them.",
+        parameters: &[],
+        bodies: &[],
+        answers: &[document("TreeReport", "The tree, and the sequence it is true at.")],
+        refusals: &[],
+    },
+    Route {
+        endpoint: Endpoint::File,
+        method: Method::GET,
+        template: "/v1/files/{owners}/{id}/{path}",
+        roles: READERS,
+        summary: "The bytes of a current file, whole or a range of them. Slashes in the path may stand as they are.",
+        parameters: &[
+            Parameter { name: "owners", place: Place::Path, schema: "OwnerKind", about: "The kind of owner." },
+            Parameter { name: "id", place: Place::Path, schema: "Name", about: "The owner's name." },
+            Parameter { name: "path", place: Place::Path, schema: "FilePath", about: "As in the tree." },
+            Parameter {
+                name: "Range",
+                place: Place::Header,
+                schema: "Range",
+                about: "One range of bytes. Several, or another unit, are answered with the whole file.",
+            },
+            Parameter {
+                name: "If-Range",
+                place: Place::Header,
+                schema: "EntityTag",
+                about: "The range counts only while the file has this tag.",
+            },
+            Parameter {
+                name: "If-None-Match",
+                place: Place::Header,
+                schema: "EntityTag",
+                about: "No bytes if the file has this tag.",
+            },
+        ],
+        bodies: &[],
+        answers: &[
+            Answer {
+                status: 200,
+                about: "The file. Its `ETag` is its object in quotes.",
+                content: Some(Content { media: BYTES, schema: "Bytes" }),
+            },
+            Answer { status: 206, about: "The range.", content: Some(Content { media: BYTES, schema: "Bytes" }) },
+            Answer { status: 304, about: "The file has the tag that was given.", content: None },
+        ],
+        refusals: &[404, 416],
+    },
+    Route {
+        endpoint: Endpoint::Diff,
+        method: Method::GET,
+        template: "/v1/diff",
+        roles: READERS,
+        summary: "By owner, which files the generation under way changes, or, if none is, the last one changed.",
+        parameters: &[],
+        bodies: &[],
+        answers: &[document("DiffReport", "The differences.")],
+        refusals: &[],
+    },
+    Route {
+        endpoint: Endpoint::Events,
+        method: Method::GET,
+        template: "/v1/events",
+        roles: READERS,
+        summary: "What happens, as server-sent events, until the reader leaves or falls too far behind.",
+        parameters: &[
+            Parameter {
+                name: "after",
+                place: Place::Query,
+                schema: "Sequence",
+                about: "Begin after this sequence, such as a tree's; from now on if absent.",
+            },
+            Parameter {
+                name: "Last-Event-ID",
+                place: Place::Header,
+                schema: "Sequence",
+                about: "The id received last: resume after it. Counts before `after`.",
+            },
+        ],
+        bodies: &[],
+        answers: &[Answer {
+            status: 200,
+            about: "`event:` names a `…Event` schema of this document, `data:` is one. `reset`: read the tree anew.",
+            content: Some(Content { media: EVENTS, schema: "EventStream" }),
+        }],
+        refusals: &[400, 503],
+    },
+    Route {
+        endpoint: Endpoint::Report,
+        method: Method::POST,
+        template: "/v1/consumers/{consumer}/reports",
+        roles: READERS,
+        summary: "A consumer says whether a generation in probation works for it.",
+        parameters: &[Parameter {
+            name: "consumer",
+            place: Place::Path,
+            schema: "Name",
+            about: "Its name in the owner's manifest.",
+        }],
+        bodies: &[Content { media: JSON, schema: "ConsumerReport" }],
+        answers: &[document("ReportAnswer", "The report counts; where the owner stands now.")],
+        refusals: &[400, 404, 409, 413, 415],
+    },
+    Route {
+        endpoint: Endpoint::Bundles,
+        method: Method::POST,
+        template: "/v1/bundles",
+        roles: ADMIN,
+        summary: "Import bundles from a path the agent's user can read, or one bundle that is the body itself.",
+        parameters: &[
+            Parameter {
+                name: "wait",
+                place: Place::Query,
+                schema: "Flag",
+                about: "Of a bundle in the body: answer once every owner's outcome is final.",
+            },
+            Parameter {
+                name: "dry_run",
+                place: Place::Query,
+                schema: "Flag",
+                about: "Of a bundle in the body: verify, say what would change, change nothing.",
+            },
+        ],
+        bodies: &[Content { media: JSON, schema: "ImportOrder" }, Content { media: BUNDLE, schema: "Bytes" }],
+        answers: &[document("ImportReport", "What became of every bundle, refusals of single bundles included.")],
+        refusals: &[400, 409, 413, 415, 422, 503],
+    },
+    Route {
+        endpoint: Endpoint::Receipts,
+        method: Method::GET,
+        template: "/v1/receipts",
+        roles: ADMIN,
+        summary: "The receipts kept here.",
+        parameters: &[],
+        bodies: &[],
+        answers: &[document("ReceiptList", "By number.")],
+        refusals: &[],
+    },
+    Route {
+        endpoint: Endpoint::Receipt,
+        method: Method::GET,
+        template: "/v1/receipts/{number}",
+        roles: ADMIN,
+        summary: "One receipt as signed.",
+        parameters: &[NUMBER],
+        bodies: &[],
+        answers: &[document("Envelope", "A DSSE envelope around an in-toto statement.")],
+        refusals: &[404],
+    },
+    Route {
+        endpoint: Endpoint::Taken,
+        method: Method::POST,
+        template: "/v1/receipts/{number}/taken",
+        roles: ADMIN,
+        summary: "Says that a receipt has been taken home.",
+        parameters: &[NUMBER],
+        bodies: &[],
+        answers: &[Answer { status: 204, about: "Noted.", content: None }],
+        refusals: &[404, 413],
+    },
+    Route {
+        endpoint: Endpoint::EnrolRequest,
+        method: Method::POST,
+        template: "/v1/enrolment/request",
+        roles: ADMIN,
+        summary: "An enrolment request for this device's keys; makes them if there are none.",
+        parameters: &[],
+        bodies: &[],
+        answers: &[document("EnrolmentRequest", "The request, signed by the device.")],
+        refusals: &[409, 413],
+    },
+    Route {
+        endpoint: Endpoint::EnrolGrant,
+        method: Method::POST,
+        template: "/v1/enrolment/grant",
+        roles: ADMIN,
+        summary: "Reads a grant; its words then wait for confirmation.",
+        parameters: &[],
+        bodies: &[Content { media: JSON, schema: "EnrolmentGrant" }],
+        answers: &[document("PendingEnrolment", "The words: the same must stand at the control plane.")],
+        refusals: &[409, 413, 415, 422],
+    },
+    Route {
+        endpoint: Endpoint::EnrolWords,
+        method: Method::POST,
+        template: "/v1/enrolment/words",
+        roles: ADMIN,
+        summary: "Confirms that the words are the same on both sides.",
+        parameters: &[],
+        bodies: &[Content { media: JSON, schema: "Words" }],
+        answers: &[document("ConfirmedEnrolment", "Enrolled.")],
+        refusals: &[400, 409, 413, 415, 422],
+    },
+    Route {
+        endpoint: Endpoint::OpenApi,
+        method: Method::GET,
+        template: "/v1/openapi.json",
+        roles: EVERYBODY,
+        summary: "This document.",
+        parameters: &[],
+        bodies: &[],
+        answers: &[document("Document", "OpenAPI 3.1.")],
+        refusals: &[],
+    },
+];

@@ -1,35 +1,33 @@
-//! The listening socket.
+//! The listening sockets.
 
-use std::convert::Infallible;
-use std::os::unix::fs::PermissionsExt;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use casemate_protocol::code::{Code, Explain};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Bytes, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::Value;
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+use nix::unistd::Gid;
 use thiserror::Error;
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::net::UnixListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
-use super::call::{Answer, Request};
-use super::{peer, routes};
-use crate::exit::Failure;
+use super::call::Request;
+use super::connection::{Backend, connection};
+use super::hub::Hub;
+use super::peer::Door;
+use super::places::Places;
+use crate::config::{ConfigError, LocalSocket, Role};
 
-/// Longest body read, bytes: a grant with its root is the largest.
-const MAX_BODY: usize = 2 * 1024 * 1024;
-/// Connections served at once.
-const MAX_CONNECTIONS: usize = 32;
-/// A connection that sends no header for so long is closed.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections that wait in the kernel while every place is taken.
+const BACKLOG: i32 = 128;
+/// Pause after a failed `accept`.
+const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
-/// Why the socket cannot be served, or a call not be answered.
+/// Why a socket cannot be served.
 #[derive(Debug, Error)]
 pub enum ServerError {
     /// The socket cannot be made.
@@ -39,74 +37,129 @@ pub enum ServerError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
-    /// The queue in front of the loop is full.
-    #[error("too many calls are waiting")]
-    Overload,
-    /// The loop has ended.
-    #[error("the agent is stopping")]
-    Stopping,
-    /// The body is too long or broke off.
-    #[error("the request's body cannot be read, at most {MAX_BODY} bytes are")]
-    Body,
+    /// The socket cannot be given to its group.
+    #[error("cannot give {path} to the group {group:?}")]
+    Group {
+        /// The socket.
+        path: PathBuf,
+        /// The group.
+        group: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Its configuration names a group that does not exist.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
 }
 
 impl Explain for ServerError {
     fn code(&self) -> Code {
         match self {
             Self::Listen { .. } => Code::StateUnavailable,
-            Self::Overload => Code::Overload,
-            Self::Stopping => Code::AgentUnreachable,
-            Self::Body => Code::UsageInvalid,
+            Self::Group { .. } => Code::ConfigInvalid,
+            Self::Config(error) => error.code(),
+        }
+    }
+
+    fn remedy(&self) -> String {
+        match self {
+            Self::Group { group, .. } => {
+                format!("Make the agent's user a member of {group}, for instance by SupplementaryGroups= in its unit.")
+            }
+            Self::Config(error) => error.remedy(),
+            Self::Listen { .. } => self.code().remedy().into(),
         }
     }
 }
 
-/// The local API's socket; removed when dropped.
+/// The local API's sockets, one a role; removed when dropped.
 #[derive(Debug)]
-pub struct Socket {
+pub struct Sockets(Vec<Arc<Socket>>);
+
+/// One role's socket.
+#[derive(Debug)]
+struct Socket {
+    role: Role,
     listener: UnixListener,
-    path: PathBuf,
+    door: Door,
+}
+
+impl Sockets {
+    /// Listens on each path with the mode and group its role needs, taking the place of sockets a dead agent left: the
+    /// caller holds the state's lock, so there is no living one.
+    ///
+    /// # Errors
+    /// A socket cannot be made, or its group does not exist.
+    pub fn bind(local: &[LocalSocket]) -> Result<Self, ServerError> {
+        let mut sockets = Vec::new();
+        for one in local {
+            sockets.push(Arc::new(Socket::bind(one)?));
+        }
+        Ok(Self(sockets))
+    }
+
+    /// Serves until the future is dropped, which ends every connection. Calls go into `calls`; followers hear what is
+    /// told to `hub`.
+    pub async fn serve(&self, calls: mpsc::Sender<Request>, hub: Hub) {
+        let mut serving = JoinSet::new();
+        for socket in &self.0 {
+            let (role, calls, hub) = (socket.role, calls.clone(), hub.clone());
+            let backend = Backend { role, calls, hub, places: Places::new(role) };
+            let socket = Arc::clone(socket);
+            serving.spawn(async move { socket.serve(backend).await });
+        }
+        while serving.join_next().await.is_some() {}
+    }
 }
 
 impl Socket {
-    /// Listens on `path` with mode 0600, taking the place of a socket a dead agent left: the caller holds the state's
-    /// lock, so there is no living one.
-    ///
-    /// # Errors
-    /// The socket cannot be made.
-    pub fn bind(path: &Path) -> Result<Self, ServerError> {
-        let fail = |source| ServerError::Listen { path: path.into(), source };
+    fn bind(local: &LocalSocket) -> Result<Self, ServerError> {
+        let path = &local.path;
+        let group = local.gid()?;
+        let fail = |source| ServerError::Listen { path: path.clone(), source };
         match std::fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fail(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
             _ => {}
         }
-        let listener = UnixListener::bind(path).map_err(fail)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(fail)?;
-        Ok(Self { listener, path: path.into() })
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let made = socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(|errno| fail(errno.into()))?;
+        let address = UnixAddr::new(path).map_err(|errno| fail(errno.into()))?;
+        bind(made.as_raw_fd(), &address).map_err(|errno| fail(errno.into()))?;
+        // Nobody can connect before `listen`: the mode and group are in force from the first connection on.
+        restrict(path, group).map_err(|source| match (&local.group, group) {
+            (Some(group), Some(_)) => ServerError::Group { path: path.clone(), group: group.clone(), source },
+            _ => fail(source),
+        })?;
+        let backlog = Backlog::new(BACKLOG).map_err(|errno| fail(errno.into()))?;
+        listen(&made, backlog).map_err(|errno| fail(errno.into()))?;
+        let listener = UnixListener::from_std(std::os::unix::net::UnixListener::from(made)).map_err(fail)?;
+        let file = std::fs::symlink_metadata(path).map_err(fail)?;
+        let door = Door { path: path.clone(), group, inode: (file.dev(), file.ino()) };
+        Ok(Self { role: local.role, listener, door })
     }
 
-    /// Serves until the future is dropped; every call goes into `calls`.
-    pub async fn serve(&self, calls: mpsc::Sender<Request>) {
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        loop {
-            let Ok((stream, _)) = self.listener.accept().await else {
-                // Out of descriptors: wait for a connection to end instead of spinning.
-                let _freed = places.acquire().await;
-                tokio::task::yield_now().await;
+    async fn serve(&self, backend: Backend) {
+        let mut open = JoinSet::new();
+        while let Some(place) = backend.places.connection().await {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                Some(_) = open.join_next() => continue,
+            };
+            let Ok((stream, _)) = accepted else {
+                // Out of descriptors, most likely: give connections time to end instead of spinning.
+                tokio::time::sleep(AFTER_FAILURE).await;
                 continue;
             };
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                continue;
-            };
-            if !peer::allowed(&stream) {
-                tracing::warn!(code = %Code::WrongUser, "a connection by another user was closed");
+            if !self.door.lets_in(&stream) {
+                tracing::warn!(code = %Code::WrongUser, role = %self.role, "a connection by another user was closed");
                 continue;
             }
-            let calls = calls.clone();
-            tokio::spawn(async move {
-                connection(stream, calls).await;
+            let backend = backend.clone();
+            open.spawn(async move {
+                connection(stream, backend).await;
                 drop(place);
             });
         }
@@ -115,45 +168,13 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        let _gone = std::fs::remove_file(&self.path);
+        let _gone = std::fs::remove_file(&self.door.path);
     }
 }
 
-async fn connection(stream: UnixStream, calls: mpsc::Sender<Request>) {
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let calls = calls.clone();
-        async move { Ok::<_, Infallible>(respond(&answer(request, &calls).await)) }
-    });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "a connection broke off");
+fn restrict(path: &Path, group: Option<Gid>) -> io::Result<()> {
+    if let Some(group) = group {
+        std::os::unix::fs::chown(path, None, Some(group.as_raw()))?;
     }
-}
-
-async fn answer(request: hyper::Request<Incoming>, calls: &mpsc::Sender<Request>) -> Answer {
-    let (head, body) = request.into_parts();
-    let body = Limited::new(body, MAX_BODY).collect().await.map_err(|_| ServerError::Body)?.to_bytes();
-    let call = routes::route(&head.method, head.uri.path(), &body)?;
-    let (reply, answered) = oneshot::channel();
-    calls.try_send(Request { call, reply }).map_err(|error| match error {
-        mpsc::error::TrySendError::Full(_) => ServerError::Overload,
-        mpsc::error::TrySendError::Closed(_) => ServerError::Stopping,
-    })?;
-    answered.await.map_err(|_| ServerError::Stopping)?
-}
-
-fn respond(answer: &Result<Value, Failure>) -> Response<Full<Bytes>> {
-    let (status, text) = match answer {
-        Ok(value) => (StatusCode::OK, value.to_string()),
-        Err(failure) => (routes::status(failure.code), serde_json::to_string(failure).unwrap_or_default()),
-    };
-    let mut response = Response::new(Full::new(Bytes::from(text + "\n")));
-    *response.status_mut() = status;
-    let json = hyper::header::HeaderValue::from_static("application/json");
-    response.headers_mut().insert(hyper::header::CONTENT_TYPE, json);
-    response
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(Door::mode(group)))
 }

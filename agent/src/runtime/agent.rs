@@ -12,6 +12,7 @@ use super::store_thread::{Desk, StoreThread};
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::intake::Progress;
+use crate::local_api::Hub;
 use crate::local_api::call::{Answer, Call, ImportSource, Request};
 
 /// Calls that may wait for the loop.
@@ -22,6 +23,7 @@ const WAITING_IMPORTS: usize = 8;
 /// A running loop: the one owner of its state folder.
 pub struct Agent {
     calls: mpsc::Sender<Request>,
+    hub: Hub,
     progress: watch::Receiver<Progress>,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<Result<(), Failure>>,
@@ -34,17 +36,24 @@ impl Agent {
     /// Another process owns the state, it belongs to another user, or it cannot be read.
     pub async fn start(config: Config) -> Result<Self, Failure> {
         let store = StoreThread::start(config).await?;
+        let hub = store.desk().ask(|keeper| keeper.hub.clone()).await?;
         let (calls, queue) = mpsc::channel(QUEUE);
         let (stop, stopped) = oneshot::channel();
         let (steps, progress) = watch::channel(Progress { done: 0, total: 0 });
         let ended = tokio::spawn(run(store, queue, steps, stopped));
-        Ok(Self { calls, progress, stop, ended })
+        Ok(Self { calls, hub, progress, stop, ended })
     }
 
     /// How far the import under way is.
     #[must_use]
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.clone()
+    }
+
+    /// Where changes are told.
+    #[must_use]
+    pub fn hub(&self) -> Hub {
+        self.hub.clone()
     }
 
     /// Where calls go in.

@@ -11,7 +11,7 @@ use super::error::RuntimeError;
 use super::watchdog;
 use crate::config::Config;
 use crate::exit::Failure;
-use crate::local_api::Socket;
+use crate::local_api::Sockets;
 use crate::local_api::call::{Call, ImportSource, Request};
 use crate::service;
 use crate::transport::stick::Inventory;
@@ -31,9 +31,9 @@ pub async fn daemon(config: Config, ready: impl FnOnce()) -> Result<(), Failure>
     // Caught and dropped: the configuration is read at the start only, and whoever asks for a reload ends nothing.
     let _hangup = signal(SignalKind::hangup()).map_err(fail)?;
     let agent = Agent::start(config.clone()).await?;
-    // Only the holder of the lock gets here, so a socket that lies there is dead.
-    let socket = match Socket::bind(config.admin_socket()) {
-        Ok(socket) => socket,
+    // Only the holder of the lock gets here, so sockets that lie there are dead.
+    let sockets = match Sockets::bind(&config.local) {
+        Ok(sockets) => sockets,
         Err(error) => {
             agent.stop().await?;
             return Err(error.into());
@@ -45,13 +45,13 @@ pub async fn daemon(config: Config, ready: impl FnOnce()) -> Result<(), Failure>
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        () = socket.serve(agent.calls()) => {}
+        () = sockets.serve(agent.calls(), agent.hub()) => {}
         () = watch(config.stick.as_deref(), &calls) => {}
         () = stay_alive(&calls) => {}
     }
     tracing::info!("stopping");
     service::stopping();
-    drop((socket, calls));
+    drop((sockets, calls));
     agent.stop().await
 }
 

@@ -118,7 +118,7 @@ impl Explain for RuntimeError {
             Self::NoRequest | Self::OtherDevice { .. } | Self::Root(_) | Self::NothingPending => Code::EnrolmentInvalid,
             Self::Jurisdiction { .. } => Code::JurisdictionMismatch,
             Self::Words => Code::WordsDiffer,
-            Self::NoReceipt(_) => Code::UsageInvalid,
+            Self::NoReceipt(_) => Code::NotFound,
             Self::NotYet | Self::Document(_) | Self::Start { .. } => Code::Internal,
             Self::Stopping => Code::AgentUnreachable,
             Self::Overload(_) => Code::Overload,

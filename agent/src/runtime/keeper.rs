@@ -16,6 +16,7 @@ use crate::apply::Trees;
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::identity::Identity;
+use crate::local_api::Hub;
 use crate::store::{self, Enrolment, Options, Record, Recovery, Refusal, Stamp, Store, StoreError};
 
 /// The hidden first argument that makes the program read the store's second copy in a process of its own.
@@ -31,6 +32,8 @@ pub(super) struct Keeper {
     pub(super) damage: Option<String>,
     /// Refusals of input that never verified, exactly; the journal knows them to the next power of two.
     pub(super) refusals: BTreeMap<Code, Refusal>,
+    /// Where every change is told once it is durable.
+    pub(super) hub: Hub,
 }
 
 impl Keeper {
@@ -51,7 +54,8 @@ impl Keeper {
         let identity = Identity::open(&identity_folder(&config.state))?;
         let trees = Trees::new(&config.state);
         let refusals = store.state().refusals.clone();
-        let mut keeper = Self { config, store, trees, identity, damage, refusals };
+        let hub = Hub::new(store.position().size);
+        let mut keeper = Self { config, store, trees, identity, damage, refusals, hub };
         keeper.check_keys()?;
         if keeper.damage.is_none() {
             keeper.recover()?;

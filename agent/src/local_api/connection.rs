@@ -1,0 +1,164 @@
+//! One connection: requests in, replies out, until the peer leaves or says nothing for too long.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use casemate_protocol::device::id::Owner;
+use hyper::body::Incoming;
+use hyper::header::HeaderMap;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Response, StatusCode, Uri};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::Value;
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, oneshot};
+
+use super::answer::FilePlace;
+use super::body::Body;
+use super::call::{Call, Request};
+use super::follow::Feed;
+use super::hub::Hub;
+use super::patience::Patient;
+use super::places::Places;
+use super::refusal::{Refusal, RequestError};
+use super::router::{self, Found};
+use super::routes::Endpoint;
+use super::{file, openapi, order, reply, upload};
+use crate::config::Role;
+
+/// A connection on which no request comes for so long is closed.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most that is buffered of a request's head, bytes. A longer one is answered with 431.
+const MAX_HEAD: usize = 32 * 1024;
+
+/// What stands behind a role's socket.
+#[derive(Clone, Debug)]
+pub(super) struct Backend {
+    pub(super) role: Role,
+    pub(super) calls: mpsc::Sender<Request>,
+    pub(super) hub: Hub,
+    pub(super) places: Places,
+}
+
+pub(super) async fn connection(stream: UnixStream, backend: Backend) {
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let backend = backend.clone();
+        async move {
+            let reply = backend.answer(request).await.unwrap_or_else(|refusal| reply::refuse(&refusal));
+            Ok::<_, Infallible>(reply)
+        }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(Patient::new(stream)), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "a connection broke off");
+    }
+}
+
+impl Backend {
+    async fn answer(&self, request: hyper::Request<Incoming>) -> Result<Response<Body>, Refusal> {
+        let (head, body) = request.into_parts();
+        let found = router::find(self.role, &head.method, head.uri.path())?;
+        match found.route.endpoint {
+            Endpoint::Health => self.document(Call::Health).await,
+            Endpoint::Status => self.document(Call::Status).await,
+            Endpoint::Tree => self.document(Call::Tree).await,
+            Endpoint::Diff => self.document(Call::Diff).await,
+            Endpoint::Receipts => self.document(Call::Receipts).await,
+            Endpoint::OpenApi => Ok(reply::text(openapi::DOCUMENT)),
+            Endpoint::File => self.file(&found, &head.headers).await,
+            Endpoint::Events => self.events(&head.method, &head.uri, &head.headers),
+            Endpoint::Receipt => self.document(Call::Receipt { sequence: number(&found)? }).await,
+            Endpoint::Taken => {
+                order::nothing(body).await?;
+                self.ask(Call::ReceiptTaken { sequence: number(&found)? }).await?;
+                Ok(reply::empty(StatusCode::NO_CONTENT))
+            }
+            Endpoint::EnrolRequest => {
+                order::nothing(body).await?;
+                self.document(Call::EnrolRequest).await
+            }
+            Endpoint::EnrolGrant => {
+                let grant = order::document(&found, &head.headers, body).await?.to_vec();
+                self.document(Call::EnrolGrant { grant }).await
+            }
+            Endpoint::EnrolWords => {
+                let order::Words { words } = order::read(&found, &head.headers, body).await?;
+                self.document(Call::EnrolWords { words }).await
+            }
+            Endpoint::Report => {
+                let consumer = found.parameter("consumer");
+                let nobody = |_| RequestError::Nothing { what: "consumer", value: consumer.into() };
+                let consumer = consumer.parse().map_err(nobody)?;
+                let report = order::read(&found, &head.headers, body).await?;
+                self.document(Call::Report { consumer, report }).await
+            }
+            Endpoint::Bundles => match order::import(&found, &head.uri, &head.headers, body).await? {
+                order::Import::Order(call) => self.import(call).await,
+                order::Import::Stream { body, wait, dry_run } => {
+                    upload::run(body, |source| self.import(Call::Import { source, wait, dry_run })).await
+                }
+            },
+        }
+    }
+
+    /// Asks and answers with the document that comes back.
+    async fn document(&self, call: Call) -> Result<Response<Body>, Refusal> {
+        Ok(reply::document(&self.ask(call).await?))
+    }
+
+    /// As [`Self::document`]; an import takes no call's place, or those that wait would keep all others out.
+    async fn import(&self, call: Call) -> Result<Response<Body>, Refusal> {
+        Ok(reply::document(&self.queue(call).await?))
+    }
+
+    async fn ask(&self, call: Call) -> Result<Value, Refusal> {
+        let _place = self.places.call().await.ok_or(RequestError::Stopping)?;
+        self.queue(call).await
+    }
+
+    async fn queue(&self, call: Call) -> Result<Value, Refusal> {
+        let (reply, answered) = oneshot::channel();
+        self.calls.try_send(Request { call, reply }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => RequestError::Overload,
+            mpsc::error::TrySendError::Closed(_) => RequestError::Stopping,
+        })?;
+        Ok(answered.await.map_err(|_| RequestError::Stopping)??)
+    }
+
+    async fn file(&self, found: &Found, headers: &HeaderMap) -> Result<Response<Body>, Refusal> {
+        let nothing = |what, value: &str| RequestError::Nothing { what, value: value.into() };
+        let (kind, id, path) = (found.parameter("owners"), found.parameter("id"), found.parameter("path"));
+        let name = id.parse().map_err(|_| nothing("owner", id))?;
+        let owner = match kind {
+            "groups" => Owner::Group(name),
+            "tenants" => Owner::Tenant(name),
+            _ => return Err(nothing("kind of owner", kind).into()),
+        };
+        let path = path.parse().map_err(|_| nothing("file", path))?;
+        let place = self.places.reader()?;
+        let answer = self.ask(Call::File { owner, path }).await?;
+        let shape = |source: serde_json::Error| RequestError::Failed { action: "find the file", source: source.into() };
+        let target: FilePlace = serde_json::from_value(answer).map_err(shape)?;
+        Ok(file::reply(target, headers, place).await?)
+    }
+
+    fn events(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Response<Body>, Refusal> {
+        let after = order::after(uri, headers)?;
+        if method == Method::HEAD {
+            return Ok(reply::events(Body::empty()));
+        }
+        let place = self.places.follower()?;
+        Ok(reply::events(Body::events(Feed::new(self.hub.follow(after)), place)))
+    }
+}
+
+fn number(found: &Found) -> Result<u64, RequestError> {
+    let text = found.parameter("number");
+    order::digits(text).ok_or_else(|| RequestError::Nothing { what: "receipt", value: text.into() })
+}
