@@ -41,6 +41,12 @@ impl Failure {
         }
         Self { code: error.code(), message: error.to_string(), causes, remedy: error.remedy() }
     }
+
+    /// What failed and why, on one line: for a log.
+    #[must_use]
+    pub fn told(&self) -> String {
+        self.causes.iter().fold(self.message.clone(), |text, cause| text + ": " + cause)
+    }
 }
 
 impl fmt::Display for Failure {

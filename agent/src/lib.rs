@@ -7,6 +7,7 @@ pub mod apply;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod consumer;
 pub mod exit;
 pub mod health;
 pub mod identity;

@@ -3,6 +3,7 @@
 mod completions;
 mod config;
 mod connection;
+mod consumer;
 mod enrol;
 mod health;
 mod import;
@@ -63,6 +64,8 @@ enum Verb {
     Receipts(receipts::Receipts),
     /// Run as the daemon: own the state, watch the stick, answer on the socket.
     Run(run::Run),
+    /// Run as the consumer helper: set links, reload or restart the units the image allows, and report.
+    Consumer(consumer::Consumer),
     /// The configuration file.
     #[command(subcommand)]
     Config(config::ConfigVerb),
@@ -79,9 +82,11 @@ pub fn main(clock: WallClock) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return unparsed(&error),
     };
-    // The daemon says more by itself, and its configuration says how much.
-    if !matches!(cli.verb, Verb::Run(_)) {
-        telemetry::start(level(cli.verbose).unwrap_or(tracing::Level::ERROR));
+    // What runs as a service says more by itself; of the daemon its configuration says how much.
+    match cli.verb {
+        Verb::Run(_) => {}
+        Verb::Consumer(_) => telemetry::start(level(cli.verbose).unwrap_or(tracing::Level::INFO)),
+        _ => telemetry::start(level(cli.verbose).unwrap_or(tracing::Level::ERROR)),
     }
     let json = cli.json;
     exit::report(&cli.run(clock), json)
@@ -117,6 +122,7 @@ impl Cli {
             Verb::Health(verb) => verb.run(&setup),
             Verb::Receipts(verb) => verb.run(&setup),
             Verb::Run(verb) => verb.run(&setup, level(self.verbose)),
+            Verb::Consumer(verb) => verb.run(&setup),
             Verb::Config(verb) => verb.run(&setup),
             Verb::Man(verb) => verb.run(),
             Verb::Completions(verb) => verb.run(),

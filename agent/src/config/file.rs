@@ -161,14 +161,14 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<File, ConfigError> {
 }
 
 /// The line on which `span` starts, from 1.
-pub(super) fn line_of(text: &str, span: Option<std::ops::Range<usize>>) -> usize {
+pub(crate) fn line_of(text: &str, span: Option<std::ops::Range<usize>>) -> usize {
     let start = span.map_or(0, |span| span.start.min(text.len()));
     text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1
 }
 
 /// The key that was probably meant, from a message such as "unknown field `grop`, expected `socket` or `group`": the
 /// message names what the very table knows.
-fn meant(message: &str) -> Option<String> {
+pub(crate) fn meant(message: &str) -> Option<String> {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let typed = quoted.next()?;
     quoted

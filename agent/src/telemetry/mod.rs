@@ -13,7 +13,7 @@ mod start;
 pub use start::start;
 
 /// Every field an event may carry. `.ci/house` compares the program's events with this list.
-pub const KEYS: [&str; 21] = [
+pub const KEYS: [&str; 22] = [
     "bytes",      // a length
     "code",       // an outcome's stable word
     "consumer",   // a consumer's name in the manifest
@@ -30,6 +30,7 @@ pub const KEYS: [&str; 21] = [
     "reason",     // a hyphenated word
     "receipt",    // a receipt's number
     "records",    // journal records
+    "remedy",     // what to do about it
     "role",       // a role of the local API
     "sequence",   // a position in the journal
     "socket",     // a socket's path
