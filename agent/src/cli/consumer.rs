@@ -35,7 +35,7 @@ pub(super) struct Consumer {
 impl Consumer {
     pub(super) fn run(self, setup: &Setup) -> Result<Code, Failure> {
         if self.check {
-            return check(setup, AllowList::read(&self.consumers));
+            return check(setup, &AllowList::read(&self.consumers));
         }
         let follower = Follower::new(Options {
             socket: self.socket,
@@ -59,7 +59,7 @@ impl Consumer {
     }
 }
 
-fn check(setup: &Setup, list: AllowList) -> Result<Code, Failure> {
+fn check(setup: &Setup, list: &AllowList) -> Result<Code, Failure> {
     let mut faults = list.faults.iter().map(Failure::of);
     let first = faults.next();
     for more in faults {

@@ -91,9 +91,9 @@ pub fn owner_of(target: &Path, from: &FilePath) -> Option<Owner> {
 pub fn set(to: &Path, target: &Path, gives_way: impl Fn(&Path) -> bool) -> Result<Option<Change>, LinkError> {
     let place = Place::open(to)?;
     match place.read()? {
-        Some(found) if found == target => return Ok(None),
+        Some(found) if found == target => Ok(None),
         Some(found) if !gives_way(&found) => {
-            return Err(LinkError::Taken { to: to.into(), found: format!("a link to {}", found.display()) });
+            Err(LinkError::Taken { to: to.into(), found: format!("a link to {}", found.display()) })
         }
         before => {
             place.point(target)?;
