@@ -43,16 +43,17 @@ impl Trial {
     }
 
     /// What time alone decides, before anything else counts: still on trial, or failed.
-    fn on_time(self, now: &Now) -> Result<Self, Step> {
+    fn on_time(self, now: &Now) -> Result<Self, Box<Step>> {
         match self.since.seconds_until(&now.moment) {
-            None if self.boots >= MAX_BOOTS => Err(self.fail(Code::ProbationInterrupted, None, None)),
+            None if self.boots >= MAX_BOOTS => Err(Box::new(self.fail(Code::ProbationInterrupted, None, None))),
             // The consumers were started anew too: they are asked again, with the whole time before them.
             None => Ok(Self { boots: self.boots + 1, since: now.moment, ready: BTreeSet::new(), ..self }),
             Some(passed) if passed < self.terms.deadline_seconds => Ok(self),
-            Some(_) => Err(match self.terms.awaited.difference(&self.ready).next().cloned() {
-                Some(silent) => self.fail(Code::ConsumerSilent, Some(silent), None),
-                None => self.fail(Code::ProbeFailed, None, None),
-            }),
+            Some(_) => {
+                let silent = self.terms.awaited.difference(&self.ready).next().cloned();
+                let code = if silent.is_some() { Code::ConsumerSilent } else { Code::ProbeFailed };
+                Err(Box::new(self.fail(code, silent, None)))
+            }
         }
     }
 
@@ -70,12 +71,12 @@ impl Trial {
 }
 
 /// The trial of generation `number`, if that is what `state` is about.
-fn trial(state: State, number: u64) -> Result<Trial, State> {
+fn trial(state: State, number: u64) -> Result<Trial, Box<State>> {
     match state {
         State::Probation { before, next, terms, since, boots, ready } if next.number == number => {
             Ok(Trial { before, next, terms, since, boots, ready })
         }
-        other => Err(other),
+        other => Err(Box::new(other)),
     }
 }
 
@@ -90,7 +91,7 @@ pub(super) fn tick(state: State, now: &Now) -> Step {
         }
         State::Probation { before, next, terms, since, boots, ready } => {
             let trial = Trial { before, next, terms, since, boots, ready };
-            trial.on_time(now).map_or_else(|failed| failed, |trial| Step::quiet(trial.into()))
+            trial.on_time(now).map_or_else(|failed| *failed, |trial| Step::quiet(trial.into()))
         }
         other => Step::quiet(other),
     }
@@ -124,23 +125,23 @@ pub fn due_in_seconds(state: &State, now: &Now) -> Option<u64> {
 
 pub(super) fn reported(state: State, number: u64, consumer: &Name, report: &Report, now: &Now) -> Step {
     match (trial(state, number), report) {
-        (Err(other), _) => Step::quiet(other),
+        (Err(other), _) => Step::quiet(*other),
         (Ok(trial), _) if !trial.terms.awaited.contains(consumer) => Step::quiet(trial.into()),
         // Says more than the time does, however late it comes.
         (Ok(trial), Report::Failed { reason }) => {
             trial.fail(Code::ConsumerFailed, Some(consumer.clone()), reason.clone())
         }
-        (Ok(trial), Report::Ready) => trial.on_time(now).map_or_else(|failed| failed, |trial| trial.ready(consumer)),
+        (Ok(trial), Report::Ready) => trial.on_time(now).map_or_else(|failed| *failed, |trial| trial.ready(consumer)),
     }
 }
 
 pub(super) fn held(state: State, number: u64, now: &Now) -> Step {
     let trial = match trial(state, number) {
         Ok(trial) => trial.on_time(now),
-        Err(other) => return Step::quiet(other),
+        Err(other) => return Step::quiet(*other),
     };
     match trial {
-        Err(failed) => failed,
+        Err(failed) => *failed,
         Ok(trial) if trial.everybody_is_ready() && trial.terms.hold_seconds.is_some() => {
             committed(trial.before, trial.next)
         }

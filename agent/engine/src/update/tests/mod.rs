@@ -1,5 +1,10 @@
 //! The machine against a model of a disk, with crashes between any two effects.
 
+mod edges;
+mod fleet;
+mod journal;
+mod trial;
+
 use std::collections::BTreeSet;
 
 use casemate_protocol::bundle::terms::Terms;
