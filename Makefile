@@ -2,10 +2,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint doc bench conformance fuzz clean
+.PHONY: help setup build demo test lint doc deb units bench conformance fuzz clean
 
 CARGO := .ci/cargo
 FUZZ_SECONDS ?= 600
+# deb: cargo's profile (demo is quick), and the packages' version if not Cargo.toml's.
+PROFILE ?= release
+VERSION ?=
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -38,6 +41,20 @@ doc: ## rustdoc, man pages and shell completions under target/
 	  target/debug/$$tool man target/man; \
 	  for shell in bash zsh fish; do target/debug/$$tool completions $$shell > target/completions/$$tool.$$shell; done; \
 	done
+
+deb: ## both Debian packages under target/deb: make deb [PROFILE=demo] [VERSION=0.2.0]
+	@.ci/setup deb
+	$(CARGO) build --quiet --locked --profile $(PROFILE) -p casemate -p casemate-agent
+	packaging/deb/build target/$(PROFILE) target/deb $(VERSION)
+	lintian --fail-on error,warning target/deb/*.deb
+
+units: ## install, enrol, import, upgrade, downgrade, remove, purge under a booted Debian 12 systemd (root)
+	@.ci/setup units
+	$(CARGO) build --quiet --locked --profile demo -p casemate -p casemate-agent
+	packaging/deb/build target/demo target/units/debs
+	packaging/deb/build target/demo target/units/debs 9.9.9
+	lintian --fail-on error,warning target/units/debs/*.deb
+	tests/units/boot tests/units/walk target/units/debs 9.9.9
 
 bench: ## figures as ratios within one run (several minutes; builds with link-time optimisation)
 	@.ci/setup bench
