@@ -37,3 +37,13 @@ pub const KEYS: [&str; 22] = [
     "state",      // where an owner's update stands
     "unit",       // a systemd unit
 ];
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_page_about_the_log_names_every_key() {
+        let page = include_str!("../../../docs/service.md").replace('\n', " ");
+        let keys = super::KEYS.map(str::to_uppercase);
+        assert!(page.contains(&keys.join(" ")), "{}", keys.join(" "));
+    }
+}

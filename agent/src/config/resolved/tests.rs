@@ -127,3 +127,20 @@ fn a_group_that_is_not_there_is_named() {
 fn only_the_default_file_may_be_absent() {
     assert!(Config::load(Path::new("/nonexistent/agent.toml"), WallClock::system()).is_err());
 }
+
+#[test]
+fn the_packaged_file_has_a_socket_for_every_role_and_the_page_about_it_names_every_key() {
+    let (config, settings) = explain(include_str!("../../../../packaging/agent.toml")).unwrap();
+    let groups: Vec<_> = config.local.iter().map(|socket| (socket.role, socket.group.as_deref())).collect();
+    let expected =
+        [(Role::Admin, None), (Role::Consumer, Some("casemate-consumer")), (Role::Monitor, Some("casemate-monitor"))];
+    assert_eq!(groups, expected);
+    let page = include_str!("../../../../docs/service.md");
+    for setting in settings {
+        let key = if setting.key.ends_with(".group") { "local.….group" } else { setting.key };
+        assert!(page.contains(&format!("| `{key}` |")), "{key}");
+        if let (Some(value), true) = (&setting.value, !setting.key.ends_with(".group") && setting.key != "stick") {
+            assert!(page.contains(&format!("| `{key}` | `{value}` |")), "{key} is {value}");
+        }
+    }
+}
