@@ -1,5 +1,6 @@
 //! One task: links, validation, unit.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use casemate_protocol::code::{Code, Explain};
 use casemate_protocol::device::id::{Name, Owner};
 use thiserror::Error;
 
-use super::allow_list::{Rule, Validate, Verb};
+use super::allow_list::{Link, Rule, Validate, Verb};
 use super::child::{self, ChildError};
 use super::link::{self, LinkError};
 use super::memory::{Memory, Taken};
@@ -163,31 +164,35 @@ impl Hands {
         Err(ActError::Foreign { root: root.into(), server: self.server })
     }
 
-    /// Takes away what no current generation asks any more: links without a file, and what a unit still runs with.
-    /// Nobody waits for it, so what fails is only said.
-    pub async fn clear(&mut self, consumer: &Name, rule: &Rule, tasks: &[&Task]) {
-        let asked = |owner: &Owner| tasks.iter().find(|task| task.owner == *owner);
+    /// Owners that have something of `consumer`: a link, or a unit that took their files up.
+    #[must_use]
+    pub fn holders(&self, consumer: &Name, rule: &Rule) -> BTreeSet<Owner> {
+        let linked = |link: &Link| link::owner_of(&std::fs::read_link(&link.to).ok()?, &link.from);
+        let noted = self.memory.pairs().into_iter().filter(|(name, _)| name == consumer).map(|(_, owner)| owner);
+        rule.links.iter().filter_map(linked).chain(noted).collect()
+    }
+
+    /// Takes away what `gone` owners have of `consumer`: links, and what its unit still runs with. Nobody waits for it,
+    /// so what fails is only said.
+    pub async fn clear(&mut self, consumer: &Name, rule: &Rule, gone: &BTreeSet<Owner>) {
         for link in &rule.links {
-            let stale = |found: &Path| {
-                let owner = link::owner_of(found, &link.from);
-                owner.is_some_and(|owner| asked(&owner).is_none())
-            };
+            let stale = |found: &Path| link::owner_of(found, &link.from).is_some_and(|owner| gone.contains(&owner));
             match link::remove(&link.to, stale) {
                 Ok(Some(_)) => tracing::info!(%consumer, path = %link.to.display(), "a link was taken away"),
                 Ok(None) => {}
                 Err(error) => tracing::error!(%consumer, %error, "a link cannot be taken away"),
             }
         }
-        for (_, owner) in self.memory.pairs().into_iter().filter(|(name, _)| name == consumer) {
-            if asked(&owner).is_none() {
-                match self.without(consumer, &owner, rule).await {
+        for owner in gone {
+            if self.memory.of(consumer, owner).is_some() {
+                match self.without(consumer, owner, rule).await {
                     Ok(()) => tracing::info!(%consumer, %owner, unit = rule.unit, "the unit runs without what left"),
                     Err(error) => {
                         let (reason, error) = (error.reason(), Failure::of(&error).told());
                         tracing::error!(%consumer, %owner, unit = rule.unit, reason, error, "the unit may still use what left");
                     }
                 }
-                self.memory.note(consumer, &owner, None);
+                self.memory.note(consumer, owner, None);
             }
         }
     }

@@ -15,7 +15,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::exit::Failure;
-use crate::local_api::answer::{ConsumerReport, TreeReport};
+use crate::local_api::answer::{ConsumerReport, StatusReport, TreeReport};
 
 /// Where it stands unless the command line says otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/casemate/consumer.sock";
@@ -105,6 +105,14 @@ impl Api {
     /// The agent does not answer.
     pub async fn tree(&self) -> Result<TreeReport, ApiError> {
         serde_json::from_slice(&self.ask(Method::GET, "/v1/tree", String::new()).await?).map_err(ApiError::Shape)
+    }
+
+    /// Where the owners stand, those included that have nothing current just now.
+    ///
+    /// # Errors
+    /// The agent does not answer.
+    pub async fn status(&self) -> Result<StatusReport, ApiError> {
+        serde_json::from_slice(&self.ask(Method::GET, "/v1/status", String::new()).await?).map_err(ApiError::Shape)
     }
 
     /// Says whether `consumer` works with a generation.

@@ -15,7 +15,7 @@ use super::memory::Memory;
 use super::task::{Task, tasks};
 use super::unit::Systemctl;
 use crate::exit::Failure;
-use crate::local_api::answer::{ConsumerReport, Outcome};
+use crate::local_api::answer::{ConsumerReport, Outcome, OwnerState, TreeReport};
 
 /// First pause before the agent is tried again; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -115,10 +115,7 @@ impl Follower {
         let list = self.allow_list();
         let tasks = tasks(&tree);
         self.tried.retain(|(owner, name), _| tasks.iter().any(|task| task.owner == *owner && task.consumer == *name));
-        for (consumer, rule) in &list.rules {
-            let permitted = tasks.iter().filter(|task| task.consumer == *consumer && task.permit(Some(rule)).is_ok());
-            self.hands.clear(consumer, rule, &permitted.collect::<Vec<_>>()).await;
-        }
+        self.clear(&tree, &tasks, &list).await?;
         for task in &tasks {
             let rule = list.rules.get(&task.consumer);
             let others = tasks.iter().filter(|other| {
@@ -128,6 +125,35 @@ impl Follower {
             self.report(task, reason).await?;
         }
         Ok(())
+    }
+
+    /// Takes away what no current generation asks any more. An owner whose `current` is just being moved is in no tree
+    /// and has not left: that is asked of the status.
+    async fn clear(&mut self, tree: &TreeReport, tasks: &[Task], list: &AllowList) -> Result<(), ApiError> {
+        let mut moving = None;
+        for (consumer, rule) in &list.rules {
+            let asks = |owner: &Owner| {
+                let its = |task: &&Task| task.consumer == *consumer && task.owner == *owner;
+                tasks.iter().find(its).is_some_and(|task| task.permit(Some(rule)).is_ok())
+            };
+            let mut gone: BTreeSet<_> =
+                self.hands.holders(consumer, rule).into_iter().filter(|one| !asks(one)).collect();
+            if gone.iter().any(|owner| tree.owners.iter().all(|known| known.id != *owner)) {
+                if moving.is_none() {
+                    moving = Some(self.moving().await?);
+                }
+                gone.retain(|owner| moving.as_ref().is_none_or(|moving| !moving.contains(owner)));
+            }
+            self.hands.clear(consumer, rule, &gone).await;
+        }
+        Ok(())
+    }
+
+    /// Owners whose `current` is being moved.
+    async fn moving(&self) -> Result<BTreeSet<Owner>, ApiError> {
+        let is_moving = |state| matches!(state, OwnerState::Switching | OwnerState::Restoring);
+        let owners = self.api.status().await?.owners.into_iter();
+        Ok(owners.filter(|owner| is_moving(owner.state)).map(|owner| owner.id).collect())
     }
 
     fn allow_list(&mut self) -> AllowList {

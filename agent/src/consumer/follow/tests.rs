@@ -14,6 +14,8 @@ use crate::local_api::answer::{OwnerState, OwnerTree, TreeFile, TreeReport};
 /// What the stand-in for the agent says and hears.
 struct Agent {
     tree: TreeReport,
+    /// Whose `current` is being moved.
+    moving: Vec<Owner>,
     reports: Vec<(String, ConsumerReport)>,
 }
 
@@ -32,7 +34,11 @@ impl Bench {
     /// With `RULE` for consumer `nginx`. Has to be made on an event loop.
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let agent = Arc::new(Mutex::new(Agent { tree: TreeReport { sequence: 1, owners: vec![] }, reports: vec![] }));
+        let agent = Arc::new(Mutex::new(Agent {
+            tree: TreeReport { sequence: 1, owners: vec![] },
+            moving: vec![],
+            reports: vec![],
+        }));
         let bench = Self { folder, agent, events: watch::Sender::new(0) };
         for name in ["consumers.d", "conf.d", "state/current"] {
             std::fs::create_dir_all(bench.path(name)).unwrap();
@@ -175,6 +181,8 @@ async fn answer(mut stream: UnixStream, agent: Arc<Mutex<Agent>>, mut events: wa
     }
     let (status, text) = if line == "GET /v1/tree HTTP/1.1" {
         (200, serde_json::to_string(&agent.lock().unwrap().tree).unwrap())
+    } else if line == "GET /v1/status HTTP/1.1" {
+        (200, status(&agent.lock().unwrap().moving))
     } else {
         let name = line.strip_prefix("POST /v1/consumers/").unwrap().strip_suffix("/reports HTTP/1.1").unwrap();
         agent.lock().unwrap().reports.push((name.into(), serde_json::from_str(&body).unwrap()));
@@ -182,6 +190,17 @@ async fn answer(mut stream: UnixStream, agent: Arc<Mutex<Agent>>, mut events: wa
     };
     let head = format!("HTTP/1.1 {status} OK\r\ncontent-length: {}\r\n\r\n", text.len());
     stream.write_all((head + &text).as_bytes()).await.unwrap();
+}
+
+fn status(moving: &[Owner]) -> String {
+    let owner = |owner: &Owner| serde_json::json!({ "id": owner, "state": "switching", "path": "/" });
+    let journal = serde_json::json!({ "size": 1, "root": Digest::of(b"") });
+    let owners = moving.iter().map(owner).collect::<Vec<_>>();
+    serde_json::json!({
+        "enrolment": "confirmed", "root_version": 1, "owners": owners, "receipts_waiting": 0, "refusals": [],
+        "journal": journal
+    })
+    .to_string()
 }
 
 fn run<T>(test: impl AsyncFnOnce(Bench) -> T) -> T {
@@ -389,6 +408,11 @@ fn what_leaves_is_cleared_away_and_the_unit_told() {
         assert_eq!(bench.link(), Some(bench.target("groups/clinics")));
         bench.said();
         bench.set(vec![]);
+        // In no tree, because it is just being moved: it has not left.
+        bench.agent.lock().unwrap().moving.push("group.clinics".parse().unwrap());
+        follower.pass().await.unwrap();
+        assert_eq!((bench.link(), bench.said()), (Some(bench.target("groups/clinics")), vec![]));
+        bench.agent.lock().unwrap().moving.clear();
         follower.pass().await.unwrap();
         assert_eq!((bench.link(), bench.said()), (None, vec!["validate".into(), "reload nginx.service".into()]));
         follower.pass().await.unwrap();
