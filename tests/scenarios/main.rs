@@ -15,6 +15,7 @@ mod enrolment; // request, grant, words
 mod first_bundle; // enrolment to receipt, and every ordinary refusal
 mod intake; // the caged child over real files
 mod judge; // one bundle through the judge, shared by the others
+mod local_sockets; // the local API: roles, ranges, events, limits
 mod power; // kill -9 at any moment
 mod state; // lost, rotten and disagreeing copies; a full disk
 mod vectors; // golden bundles

@@ -4,5 +4,12 @@
 //! `docs/openapi.json`: what the agent serves is that text. The same test fails when it is no longer what the code
 //! says; others hold the answers of a running agent against it.
 
+#[cfg(test)]
+mod document;
+#[cfg(test)]
+mod schema;
+#[cfg(test)]
+mod tests;
+
 /// The description as JSON.
 pub const DOCUMENT: &str = include_str!("../../../../docs/openapi.json");
