@@ -102,7 +102,7 @@ impl Artifact {
                 copied.unwrap_or_else(|error| Err(taken.unwritable(io::Error::other(error))))?
             }
             Err(error) => {
-                tracing::info!(%error, path = %from.display(), "the artifact comes through the agent");
+                tracing::info!(%error, path = %from.display(), "the artifact is taken through the agent");
                 copy.fetch(agent, assigned).await?
             }
         };
@@ -199,7 +199,7 @@ impl Copy {
                 match body.frame().await {
                     Some(Ok(frame)) => self.push(frame.data_ref().map_or(&[][..], |bytes| bytes))?,
                     Some(Err(error)) => {
-                        tracing::warn!(%error, at = self.length, "the agent's answer broke off");
+                        tracing::warn!(%error, "the agent's answer broke off and is resumed");
                         break;
                     }
                     None => return Ok(self),

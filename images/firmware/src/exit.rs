@@ -23,8 +23,7 @@ impl<E: Explain> From<E> for Failure {
 }
 
 /// What stands behind an error, outermost cause first.
-#[must_use]
-pub fn causes(error: &dyn std::error::Error) -> Vec<String> {
+fn causes(error: &dyn std::error::Error) -> Vec<String> {
     std::iter::successors(error.source(), |cause| cause.source()).map(ToString::to_string).collect()
 }
 

@@ -138,7 +138,7 @@ impl Ledger {
             Ok(entries) => entries,
             Err(error) => {
                 let aside = path.with_extension("damaged");
-                tracing::warn!(%error, aside = %aside.display(), "the ledger is damaged and was set aside");
+                tracing::warn!(%error, path = %aside.display(), "the ledger is damaged and was set aside");
                 std::fs::rename(&path, aside).map_err(failed("set aside"))?;
                 Entries::default()
             }

@@ -18,4 +18,5 @@ pub mod reason;
 pub mod service;
 pub mod settle;
 pub mod slot;
+pub mod telemetry;
 pub mod wish;

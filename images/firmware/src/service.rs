@@ -10,11 +10,11 @@ use thiserror::Error;
 
 use crate::agent::{Agent, AgentError, Outcome, Report};
 use crate::artifact::{Artifact, ArtifactError};
-use crate::exit::causes;
 use crate::ledger::{Attempt, Ledger, LedgerError};
 use crate::reason::Reason;
 use crate::settle::{Step, step};
 use crate::slot::{Progress, SlotError, SlotWriter};
+use crate::telemetry::whole;
 use crate::wish::{Assigned, Firmware, Wish};
 
 /// First wait before the agent is asked again; doubles up to [`LONGEST_WAIT`].
@@ -82,7 +82,7 @@ impl<W: SlotWriter> Service<W> {
             if reached {
                 wait = FIRST_WAIT;
             }
-            tracing::warn!(why = ?causes(&error), wait_ms = wait.as_millis(), "{error}");
+            tracing::warn!(error = whole(&error), "the agent is not followed; trying again");
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(LONGEST_WAIT);
         }
@@ -153,13 +153,13 @@ impl<W: SlotWriter> Service<W> {
         let settled = self.settle(assigned).await;
         let failed = settled.as_ref().err().map(SettleError::reason);
         if let Err(error) = &settled {
-            tracing::error!(reason = %error.reason(), why = ?causes(error), "{error}");
+            tracing::error!(reason = %error.reason(), error = whole(error), "the firmware is not in place");
             memory.hopeless = failed.filter(|reason| !reason.may_pass()).map(|reason| (firmware.clone(), reason));
         }
         if let Some(assigned) = assigned {
             let attempt = Attempt { object: assigned.file.object, failed };
             if let Err(error) = self.ledger.change(|entries| entries.last = Some(attempt)) {
-                tracing::error!(why = ?causes(&error), "{error}");
+                tracing::error!(error = whole(&error), "the attempt was not written down");
             }
         }
         failed
@@ -188,7 +188,7 @@ impl<W: SlotWriter> Service<W> {
 
     async fn install(&mut self, assigned: &Assigned, artifact: &Artifact) -> Result<(), SettleError> {
         let object = assigned.file.object;
-        tracing::info!(owner = %assigned.owner, file = %assigned.file.path, %object, "installing");
+        tracing::info!(owner = %assigned.owner, path = %assigned.file.path, digest = %object, "installing");
         let slot = self.writer.install(artifact.path(), &told()).await?;
         let slots = self.writer.look().await?;
         let seal = slots.seals.get(&slot).cloned().unwrap_or_default();
@@ -196,7 +196,7 @@ impl<W: SlotWriter> Service<W> {
             entries.slots.insert(slot.clone(), crate::ledger::Filling { object, seal, fell_back: false });
             entries.marked(&slot, &slots, &self.boot);
         })?;
-        tracing::info!(%slot, %object, "installed and marked to boot next");
+        tracing::info!(%slot, digest = %object, "installed and marked to boot next");
         Ok(())
     }
 

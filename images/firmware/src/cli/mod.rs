@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{Config, DEFAULT_PATH};
 use crate::exit::{self, Failure};
+use crate::telemetry;
 
 /// The appliance's firmware service: takes firmware from the agent's generations and has it written into the slot that
 /// does not run.
@@ -57,9 +58,7 @@ pub fn main() -> ExitCode {
         (0, _) => tracing::Level::ERROR,
         _ => tracing::Level::TRACE,
     };
-    // The journal knows the time.
-    let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).with_ansi(false);
-    let _already = subscriber.with_target(false).without_time().try_init();
+    telemetry::start(level);
     exit::report(&cli.act(), cli.json)
 }
 

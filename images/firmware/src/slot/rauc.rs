@@ -39,8 +39,9 @@ impl Rauc {
         let failed = |source| self.failed(source);
         let stream = UnixStream::connect(&self.bus).map_err(|error| failed(error.into()))?;
         let builder = zbus::connection::Builder::unix_stream(stream).method_timeout(ANSWER_LIMIT);
-        let connection = builder.build().await.map_err(failed)?;
-        InstallerProxy::new(&connection).await.map_err(failed)
+        let greeted = async { InstallerProxy::new(&builder.build().await?).await };
+        let late = || failed(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
+        tokio::time::timeout(ANSWER_LIMIT, greeted).await.map_err(|_| late())?.map_err(failed)
     }
 
     /// RAUC's own errors have a text; everything else means that it did not answer.
@@ -99,9 +100,9 @@ impl Rauc {
             tokio::select! {
                 biased;
                 Some(step) = next(&mut steps) => {
-                    if let Ok((percent, message, depth)) = step.get().await {
+                    if let Ok((percent, message, _depth)) = step.get().await {
                         progress(u8::try_from(percent).unwrap_or_default());
-                        tracing::debug!(percent, depth, "RAUC: {message}");
+                        tracing::debug!(percent, said = message, "RAUC");
                     }
                 }
                 signal = next(&mut completed) => {
@@ -143,7 +144,7 @@ impl SlotWriter for Rauc {
         let rauc = self.connect().await?;
         self.idle(&rauc).await?;
         let (_, message) = rauc.mark("active", slot.as_str()).await.map_err(|source| self.failed(source))?;
-        tracing::info!(%slot, "RAUC: {message}");
+        tracing::info!(%slot, said = message, "RAUC");
         Ok(())
     }
 }
