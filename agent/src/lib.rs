@@ -4,6 +4,7 @@
 //! [`transport`] and [`local_api`] do not know each other.
 
 pub mod apply;
+pub mod boundary;
 pub mod cli;
 pub mod clock;
 pub mod config;

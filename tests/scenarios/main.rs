@@ -17,6 +17,7 @@ mod intake; // the caged child over real files
 mod judge; // one bundle through the judge, shared by the others
 mod local_sockets; // the local API: roles, ranges, events, limits
 mod power; // kill -9 at any moment
+mod probation; // a generation on trial: confirmed, undone, superseded
 mod state; // lost, rotten and disagreeing copies; a full disk
 mod vectors; // golden bundles
 

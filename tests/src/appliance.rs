@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use casemate_agent::clock::WallClock;
 use casemate_agent::config::Config;
+use casemate_agent::exit::Failure;
 use casemate_agent::local_api::answer::{
     ConfirmedEnrolment, ImportReport, PendingEnrolment, ReceiptList, StatusReport,
 };
 use casemate_agent::local_api::call::{Answer, Call, ImportSource};
 use casemate_agent::runtime::Agent;
+use casemate_engine::time::{BootId, Moment};
 use casemate_protocol::canonical;
 use casemate_protocol::device::enrolment::{DeviceKeys, EnrolmentGrant, EnrolmentRequest};
 use casemate_protocol::evidence::health::HealthReport;
@@ -33,6 +35,8 @@ pub fn wall_clock() -> WallClock {
 pub struct Appliance {
     folder: TempDir,
     clock: Arc<AtomicU64>,
+    uptime: Arc<AtomicU64>,
+    boot: Arc<AtomicU64>,
     program: PathBuf,
 }
 
@@ -49,7 +53,8 @@ impl Appliance {
         let [state, socket, stick] = ["state", "socket", "stick"].map(|name| path.join(name));
         let text = format!("state = {state:?}\nsocket = {socket:?}\nstick = {stick:?}\nreserve = \"1 MiB\"\n");
         std::fs::write(path.join("agent.toml"), text).unwrap();
-        Self { folder, clock: Arc::new(AtomicU64::new(signed_at().unix())), program: program.into() }
+        let [clock, uptime, boot] = [signed_at().unix(), 1_000, 1].map(|value| Arc::new(AtomicU64::new(value)));
+        Self { folder, clock, uptime, boot, program: program.into() }
     }
 
     /// Where `name` stands in the appliance's folder: `state`, `stick`, `agent.toml`, …
@@ -63,6 +68,18 @@ impl Appliance {
         self.clock.store(time.unix(), Ordering::SeqCst);
     }
 
+    /// Lets time pass for the hosted agent, by both clocks.
+    pub fn pass(&self, seconds: u64) {
+        self.clock.fetch_add(seconds, Ordering::SeqCst);
+        self.uptime.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    /// Starts the machine anew, as far as the hosted agent can tell.
+    pub fn reboot(&self) {
+        self.boot.fetch_add(1, Ordering::SeqCst);
+        self.uptime.store(20, Ordering::SeqCst);
+    }
+
     /// The configuration of the hosted agent.
     ///
     /// # Panics
@@ -71,9 +88,14 @@ impl Appliance {
     pub fn config(&self) -> Config {
         let clock = Arc::clone(&self.clock);
         let now = move || UtcTime::from_unix(clock.load(Ordering::SeqCst));
-        let clock = WallClock::new(now, crate::repository::clock().build);
+        let (uptime, boot) = (Arc::clone(&self.uptime), Arc::clone(&self.boot));
+        let moment = move || Moment {
+            boot: BootId::of(&boot.load(Ordering::SeqCst).to_string()),
+            uptime_seconds: uptime.load(Ordering::SeqCst),
+        };
+        let clock = WallClock::new(now, crate::repository::clock().build).with_moment(moment);
         let config = Config::load(&self.path("agent.toml"), clock).unwrap();
-        Config { program: self.program.clone(), ..config }
+        Config { program: self.program.clone(), cgroups: self.path("cgroups"), ..config }
     }
 
     /// The program with this appliance's configuration.
@@ -84,21 +106,29 @@ impl Appliance {
         command
     }
 
+    /// Hosts the agent while `work` runs: as a daemon does, without its sockets.
+    ///
+    /// # Errors
+    /// The agent does not start.
+    ///
+    /// # Panics
+    /// There is no event loop to be had, or the agent does not stop in order.
+    pub fn host<T>(&self, work: impl AsyncFnOnce(&Agent) -> T) -> Result<T, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let agent = Agent::start(self.config()).await?;
+            let outcome = work(&agent).await;
+            agent.stop().await?;
+            Ok(outcome)
+        })
+    }
+
     /// Hosts the agent until it has answered.
     ///
     /// # Errors
     /// What the agent refuses.
-    ///
-    /// # Panics
-    /// There is no event loop to be had.
     pub fn ask(&self, call: Call) -> Answer {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let agent = Agent::start(self.config()).await?;
-            let answer = agent.call(call).await;
-            agent.stop().await?;
-            answer
-        })
+        self.host(async |agent| agent.call(call).await)?
     }
 
     fn ask_for<T: DeserializeOwned>(&self, call: Call) -> T {
@@ -138,7 +168,7 @@ impl Appliance {
     ///
     /// # Errors
     /// What the agent refuses.
-    pub fn offer(&self, grant: &[u8]) -> Result<PendingEnrolment, casemate_agent::exit::Failure> {
+    pub fn offer(&self, grant: &[u8]) -> Result<PendingEnrolment, Failure> {
         self.ask(Call::EnrolGrant { grant: grant.to_vec() }).map(|value| serde_json::from_value(value).unwrap())
     }
 

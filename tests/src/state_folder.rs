@@ -231,6 +231,9 @@ impl Ledger for StateFolder {
             }),
         };
         let records: Vec<Record> = self.ahead.drain(..).chain(changes.into_iter().map(record)).collect();
+        if records.is_empty() {
+            return Ok(());
+        }
         self.store.commit(stamp(version), &records).map(|_| ())
     }
 

@@ -38,7 +38,7 @@ pub trait Ledger {
     /// Where the owner stands.
     fn state(&self, owner: &Owner) -> State;
 
-    /// Makes all changes durable, or none.
+    /// Makes all changes durable, or none. Where nothing changed there is nothing to record.
     ///
     /// # Errors
     /// Nothing was journalled: no effect may follow.
@@ -77,8 +77,9 @@ pub enum DriveError<E: std::error::Error> {
     },
 }
 
-/// Carries `events` through until every owner they concern is settled, or waits for its window or for confirmation. Owners move in step, so that one transaction
-/// serves them all: three for a bundle without conditions, however many owners it has.
+/// Carries `events` through until every owner they concern is settled, or waits for its window or for confirmation.
+/// Owners move in step, so that one transaction serves them all: three for a bundle without conditions, however many
+/// owners it has. An owner whose return fails stays where it is and holds up no other.
 ///
 /// # Durability
 /// Every outcome, when it returns `Ok`.
@@ -91,13 +92,17 @@ pub fn drive<L: Ledger>(
     now: &Now,
     mut events: Vec<(Owner, Event)>,
 ) -> Result<(), DriveError<L::Error>> {
+    let mut failure = None;
     while !events.is_empty() {
         let mut changes = Vec::new();
         let mut effects = Vec::new();
         for (owner, event) in events.drain(..) {
-            let next = step(ledger.state(&owner), &event, now)
+            let before = ledger.state(&owner);
+            let next = step(before.clone(), &event, now)
                 .map_err(|source| DriveError::Step { owner: owner.clone(), source })?;
-            changes.push(Change::Moved { owner: owner.clone(), state: next.state });
+            if next.state != before {
+                changes.push(Change::Moved { owner: owner.clone(), state: next.state });
+            }
             for effect in next.effects {
                 match effect {
                     Effect::Settle(settlement) => {
@@ -109,16 +114,47 @@ pub fn drive<L: Ledger>(
         }
         ledger.journal(changes).map_err(DriveError::Ledger)?;
         for (owner, effect) in effects {
-            if let Some(event) = perform(trees, ledger, &owner, &effect)? {
-                events.push((owner, event));
+            match perform(trees, ledger, &owner, &effect) {
+                Ok(event) => events.extend(event.map(|event| (owner, event))),
+                Err(error) => {
+                    failure.get_or_insert(error);
+                }
             }
         }
     }
-    Ok(())
+    failure.map_or(Ok(()), Err)
 }
 
-/// Does again what the states in `states` say was under way, carries it to its end, builds again what is current and
-/// gone from the folder, and deletes generations nothing leads to. For the start, before anything else is accepted.
+/// Does again what the states in `states` say was under way, looks at the clock for those that wait, and carries both
+/// on: at the start, and whenever something may be due.
+///
+/// # Errors
+/// As [`drive`].
+pub fn resume<L: Ledger>(
+    trees: &Trees,
+    ledger: &mut L,
+    now: &Now,
+    states: &BTreeMap<Owner, State>,
+) -> Result<(), DriveError<L::Error>> {
+    let (mut events, mut failure) = (Vec::new(), None);
+    for (owner, state) in states {
+        if let Some(effect) = state.pending() {
+            match perform(trees, ledger, owner, &effect) {
+                Ok(event) => events.extend(event.map(|event| (owner.clone(), event))),
+                Err(error) => {
+                    failure.get_or_insert(error);
+                }
+            }
+        } else if state.is_waiting() {
+            events.push((owner.clone(), Event::Tick));
+        }
+    }
+    drive(trees, ledger, now, events)?;
+    failure.map_or(Ok(()), Err)
+}
+
+/// As [`resume`]; then builds again what is current and gone from the folder, and deletes generations nothing leads
+/// to. For the start, before anything else is accepted.
 ///
 /// # Errors
 /// As [`drive`].
@@ -128,24 +164,14 @@ pub fn recover<L: Ledger>(
     now: &Now,
     states: &BTreeMap<Owner, State>,
 ) -> Result<(), DriveError<L::Error>> {
-    let mut events = Vec::new();
-    for (owner, state) in states {
-        if let Some(effect) = state.pending()
-            && let Some(event) = perform(trees, ledger, owner, &effect)?
-        {
-            events.push((owner.clone(), event));
-        } else if state.is_waiting() {
-            events.push((owner.clone(), Event::Tick));
-        }
-    }
-    drive(trees, ledger, now, events)?;
+    let resumed = resume(trees, ledger, now, states);
     for owner in states.keys() {
         rebuild(trees, ledger, owner);
         let keep: BTreeSet<u64> = ledger.state(owner).kept().map(|generation| generation.number).collect();
         let keep = BTreeMap::from([(owner.clone(), keep)]);
         trees.sweep(&keep).map_err(|source| DriveError::Apply { owner: owner.clone(), source })?;
     }
-    Ok(())
+    resumed
 }
 
 /// Builds again and points at what the journal says is current, where a hand or a file system check took it away. What

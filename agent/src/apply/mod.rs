@@ -17,6 +17,6 @@ mod switch;
 mod tests;
 mod trees;
 
-pub use drive::{Change, DriveError, Ledger, drive, recover};
+pub use drive::{Change, DriveError, Ledger, drive, recover, resume};
 pub use error::ApplyError;
 pub use trees::{TreeFile, Trees};

@@ -9,6 +9,7 @@ use super::file::{self, ConfigError, File, LocalTable};
 use super::local::{LocalSocket, Role};
 use super::setting::{Origin, Setting};
 use crate::clock::WallClock;
+use crate::health::probe::CGROUPS;
 
 /// Default of `state`.
 const STATE: &str = "/var/lib/casemate";
@@ -40,6 +41,8 @@ pub struct Config {
     pub log: Level,
     /// The program that is started again as the sandboxed reader; this one, unless a test hosts the library.
     pub program: PathBuf,
+    /// Where the kernel shows control groups; another folder only in tests.
+    pub cgroups: PathBuf,
     /// Where the time comes from.
     pub clock: WallClock,
 }
@@ -78,7 +81,8 @@ fn resolve(path: &Path, file: File, text: &str, clock: WallClock) -> Result<(Con
     let reserve = reading.parsed("reserve", file.reserve.as_ref(), RESERVE, "size such as \"64 MiB\"", size)?;
     let log = reading.parsed("log", file.log.as_ref(), LOG, "level: error, warn, info, debug or trace", level)?;
     let local = reading.sockets(file.socket, file.local)?;
-    let config = Config { state, local, stick, reserve, log, program: "/proc/self/exe".into(), clock };
+    let (program, cgroups) = ("/proc/self/exe".into(), CGROUPS.into());
+    let config = Config { state, local, stick, reserve, log, program, cgroups, clock };
     Ok((config, reading.settings))
 }
 

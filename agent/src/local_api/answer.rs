@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use casemate_engine::update;
 use casemate_protocol::bundle::manifest::Consumer;
 use casemate_protocol::bundle::target_path::FilePath;
 use casemate_protocol::code::Code;
@@ -137,6 +138,9 @@ pub struct OwnerStatus {
     /// Seconds until the generation on trial is undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_in_s: Option<u64>,
+    /// Seconds until its maintenance window opens, as far as the clock is believed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opens_in_s: Option<u64>,
     /// Why the last generation that was tried and undone was undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<OwnerFailure>,
@@ -164,6 +168,22 @@ pub enum OwnerState {
     Removing,
     /// The owner left.
     Removed,
+}
+
+impl From<&update::State> for OwnerState {
+    fn from(state: &update::State) -> Self {
+        match state {
+            update::State::Idle { .. } => Self::Idle,
+            update::State::Staging { .. } => Self::Staging,
+            update::State::Waiting { .. } => Self::Waiting,
+            update::State::Switching { .. } => Self::Switching,
+            update::State::Probation { .. } => Self::Probation,
+            update::State::Committed { .. } => Self::Committed,
+            update::State::Restoring { .. } => Self::Restoring,
+            update::State::Removing { .. } => Self::Removing,
+            update::State::Removed { .. } => Self::Removed,
+        }
+    }
 }
 
 /// Why a generation was undone.
@@ -233,7 +253,7 @@ pub struct OwnerTree {
     pub state: OwnerState,
     /// Which generation.
     pub generation: GenerationRef,
-    /// The folder it stands in; files may be opened there.
+    /// Where consumers read it, `current/…`; files may be opened there.
     pub path: PathBuf,
     /// Its files, by path.
     pub files: Vec<TreeFile>,

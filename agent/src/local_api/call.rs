@@ -30,7 +30,7 @@ pub enum Call {
     Import {
         /// Where it comes from.
         source: ImportSource,
-        /// Answer only once every owner's outcome is final, also through a window and a probation.
+        /// Answer only once no owner is in probation any more. A maintenance window is not waited for.
         wait: bool,
         /// Verify and say what would change; change nothing and keep nothing.
         dry_run: bool,

@@ -6,13 +6,17 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::agent::{Agent, ask};
+use super::agent::Agent;
 use super::error::RuntimeError;
+use super::import::send_home;
+use super::store_thread::Desk;
 use super::watchdog;
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::local_api::Sockets;
 use crate::local_api::call::{Call, ImportSource, Request};
+use crate::local_api::event::EventKind;
+use crate::local_api::hub::{Follower, Hub, News};
 use crate::service;
 use crate::transport::stick::Inventory;
 
@@ -46,7 +50,7 @@ pub async fn daemon(config: Config, ready: impl FnOnce()) -> Result<(), Failure>
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
         () = sockets.serve(agent.calls(), agent.hub()) => {}
-        () = watch(config.stick.as_deref(), &calls) => {}
+        () = watch(config.stick.as_deref(), &agent) => {}
         () = stay_alive(&calls) => {}
     }
     tracing::info!("stopping");
@@ -63,16 +67,27 @@ async fn stay_alive(calls: &mpsc::Sender<Request>) {
     }
 }
 
-/// Imports the stick whenever its inbox holds something else than at the last import and has come to rest.
-async fn watch(stick: Option<&Path>, calls: &mpsc::Sender<Request>) {
+/// Imports the stick whenever its inbox holds something else than at the last import and has come to rest. Outcomes
+/// are not waited for; a receipt that comes later goes onto the stick if it is still the same.
+async fn watch(stick: Option<&Path>, agent: &Agent) {
     let Some(stick) = stick else {
         return std::future::pending().await;
     };
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let hub = agent.hub();
+    let mut receipts = hub.follow(None);
     let (mut imported, mut seen) = (Inventory::default(), Inventory::default());
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = receipt(&mut receipts, &hub), if !imported.is_empty() => {
+                if Inventory::take(stick) == imported {
+                    carry_home(agent.desk(), stick).await;
+                }
+                continue;
+            }
+        }
         let now = Inventory::take(stick);
         let at_rest = now == seen;
         seen = now;
@@ -86,9 +101,35 @@ async fn watch(stick: Option<&Path>, calls: &mpsc::Sender<Request>) {
         tracing::info!("a stick with bundles");
         let source = ImportSource::Path(PathBuf::from(stick));
         let call = Call::Import { source, wait: false, dry_run: false };
-        match ask(calls, call).await {
+        match agent.call(call).await {
             Ok(report) => tracing::info!(code = report["code"].as_str(), "the stick was imported"),
             Err(failure) => tracing::warn!(code = %failure.code, "the stick was not imported"),
         }
+        // What this import wrote went onto the stick with it.
+        receipts = hub.follow(None);
     }
+}
+
+/// Until a receipt was written, or may have been.
+async fn receipt(changes: &mut Follower, hub: &Hub) {
+    loop {
+        match changes.next().await {
+            News::Events(events) => {
+                if events.iter().any(|(event, _)| matches!(event.kind, EventKind::Receipt(_))) {
+                    return;
+                }
+            }
+            News::Overrun => {
+                *changes = hub.follow(None);
+                return;
+            }
+            News::Ended => return std::future::pending().await,
+        }
+    }
+}
+
+async fn carry_home(desk: Desk, stick: &Path) {
+    let stick = stick.to_owned();
+    // A panic there is told by the runtime; the receipts wait for the next stick.
+    let _written = tokio::task::spawn_blocking(move || send_home(&desk, &stick)).await;
 }

@@ -1,8 +1,9 @@
 //! Why the runtime refuses a call.
 
+use casemate_protocol::bundle::target_path::FilePath;
 use casemate_protocol::canonical::JsonError;
 use casemate_protocol::code::{Code, Explain};
-use casemate_protocol::device::id::Jurisdiction;
+use casemate_protocol::device::id::{Jurisdiction, Name, Owner};
 use casemate_protocol::digest::Digest;
 use casemate_protocol::tuf::client::TufError;
 use thiserror::Error;
@@ -66,6 +67,24 @@ pub enum RuntimeError {
     /// No such receipt.
     #[error("there is no receipt {0} here")]
     NoReceipt(u64),
+    /// No such file is current.
+    #[error("{owner} has no current file {path}")]
+    NoFile {
+        /// Whose.
+        owner: Owner,
+        /// Which.
+        path: FilePath,
+    },
+    /// Nobody waits for this report.
+    #[error("nobody waits for {consumer} to report on generation {generation} of {owner}")]
+    NotAwaited {
+        /// Who reported.
+        consumer: Name,
+        /// Whose generation.
+        owner: Owner,
+        /// Its number.
+        generation: u64,
+    },
     /// The trusted root is not among the objects any more.
     #[error("the root of trust, object {digest}, is gone or unreadable")]
     RootLost {
@@ -90,9 +109,6 @@ pub enum RuntimeError {
     /// The store thread is gone.
     #[error("the agent is stopping")]
     Stopping,
-    /// Nothing answers this call.
-    #[error("this agent cannot answer that call")]
-    NotYet,
     /// The queue is full.
     #[error("{0} imports are waiting already")]
     Overload(usize),
@@ -118,8 +134,9 @@ impl Explain for RuntimeError {
             Self::NoRequest | Self::OtherDevice { .. } | Self::Root(_) | Self::NothingPending => Code::EnrolmentInvalid,
             Self::Jurisdiction { .. } => Code::JurisdictionMismatch,
             Self::Words => Code::WordsDiffer,
-            Self::NoReceipt(_) => Code::NotFound,
-            Self::NotYet | Self::Document(_) | Self::Start { .. } => Code::Internal,
+            Self::NoReceipt(_) | Self::NoFile { .. } => Code::NotFound,
+            Self::NotAwaited { .. } => Code::NotAwaited,
+            Self::Document(_) | Self::Start { .. } => Code::Internal,
             Self::Stopping => Code::AgentUnreachable,
             Self::Overload(_) => Code::Overload,
         }

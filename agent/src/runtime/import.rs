@@ -1,5 +1,7 @@
 //! From a place with bundles to receipts. Blocks: it runs on a thread that may.
 
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use casemate_protocol::bundle::appraisal::{Device, Verdict};
@@ -13,6 +15,7 @@ use super::store_thread::Desk;
 use crate::exit::Failure;
 use crate::intake::{Input, IntakeError, Launcher, Order, Progress, Remains};
 use crate::local_api::answer::{BundleReport, ImportReport};
+use crate::local_api::call::ImportSource;
 use crate::outbox::{self, Release};
 use crate::transport::stick;
 
@@ -23,25 +26,55 @@ struct Bench {
     launcher: Launcher,
 }
 
-/// Imports what is at `path`: of several bundles, the newest that verifies and addresses this appliance is applied,
-/// and older ones beside it are superseded.
-pub(super) fn import(desk: &Desk, path: &Path, progress: &watch::Sender<Progress>) -> Result<ImportReport, Failure> {
+/// What an import ended with.
+pub(super) struct Imported {
+    pub(super) report: ImportReport,
+    /// The snapshot in force since, if a bundle was acted on.
+    pub(super) snapshot: Option<Digest>,
+}
+
+/// Imports what comes from `source`: of several bundles, the newest that verifies and addresses this appliance is
+/// applied, and older ones beside it are superseded. Nothing changes and nothing is kept if it is `dry`.
+pub(super) fn import(
+    desk: &Desk,
+    source: ImportSource,
+    dry: bool,
+    progress: &watch::Sender<Progress>,
+) -> Result<Imported, Failure> {
+    let imported = desk.ask_blocking(move |keeper| keeper.bench(dry))?.and_then(|bench| {
+        let imported = match source {
+            ImportSource::Path(path) => from_path(desk, &bench, &path, dry, progress),
+            ImportSource::Stream(stream) => from_stream(desk, &bench, stream, dry, progress),
+        };
+        bench.clear(dry);
+        imported
+    });
+    desk.ask_blocking(Keeper::import_ended)?;
+    imported
+}
+
+fn from_path(
+    desk: &Desk,
+    bench: &Bench,
+    path: &Path,
+    dry: bool,
+    progress: &watch::Sender<Progress>,
+) -> Result<Imported, Failure> {
     let source = stick::find(path)?;
-    let bench = desk.ask_blocking(Keeper::bench)??;
     let (ranked, mut refused) = bench.rank(&source.bundles);
     let mut bundles = Vec::new();
-    let mut winner: Option<BundleReport> = None;
+    let mut winner: Option<(BundleReport, Digest)> = None;
     for file in ranked {
-        if let Some(applied) = &winner {
+        if let Some((applied, _)) = &winner {
             bundles.push(superseded(file, applied));
             continue;
         }
         match bench.appraise_among(desk, &file, &source.bundles, progress) {
             Ok(verdict) => {
-                let report = desk.ask_blocking(move |keeper| keeper.settle(&verdict))??;
-                let report = BundleReport { file, ..report };
-                winner = Some(report.clone());
-                bundles.push(report);
+                let snapshot = verdict.trust.snapshot;
+                let report = BundleReport { file, ..act(desk, verdict, dry)? };
+                bundles.push(report.clone());
+                winner = Some((report, snapshot));
             }
             Err(error) => refused.push((file, error)),
         }
@@ -49,16 +82,40 @@ pub(super) fn import(desk: &Desk, path: &Path, progress: &watch::Sender<Progress
     for (file, error) in refused {
         bundles.push(match &winner {
             // Older than what was just accepted, or is in force: beside a newer bundle that is no refusal.
-            Some(applied) if error.code() == Code::MetadataRollback => superseded(file, applied),
-            _ => refusal(desk, file, error)?,
+            Some((applied, _)) if error.code() == Code::MetadataRollback => superseded(file, applied),
+            _ => refusal(desk, file, error, dry)?,
         });
     }
-    if let Some(stick) = &source.stick {
-        send_home(desk, stick);
+    if let Some(stick) = source.stick.filter(|_| !dry) {
+        send_home(desk, &stick);
     }
     let gravest = || bundles.iter().map(|bundle| bundle.code).max_by_key(|code| code.class());
-    let code = winner.map(|bundle| bundle.code).or_else(gravest).unwrap_or(Code::InputUnreadable);
-    Ok(ImportReport { code, bundles })
+    let code = winner.as_ref().map(|(bundle, _)| bundle.code).or_else(gravest).unwrap_or(Code::InputUnreadable);
+    Ok(Imported { report: ImportReport { code, bundles }, snapshot: winner.map(|(_, snapshot)| snapshot) })
+}
+
+/// As [`from_path`] for one bundle that can be read once only.
+fn from_stream(
+    desk: &Desk,
+    bench: &Bench,
+    stream: File,
+    dry: bool,
+    progress: &watch::Sender<Progress>,
+) -> Result<Imported, Failure> {
+    let name = PathBuf::from("-");
+    let verdict = Input::pipe(stream, "the stream").and_then(|input| bench.appraise(desk, &input, progress));
+    let (report, snapshot) = match verdict {
+        Ok(verdict) => {
+            let snapshot = verdict.trust.snapshot;
+            (BundleReport { file: name, ..act(desk, verdict, dry)? }, Some(snapshot))
+        }
+        Err(error) => (refusal(desk, name, error, dry)?, None),
+    };
+    Ok(Imported { report: ImportReport { code: report.code, bundles: vec![report] }, snapshot })
+}
+
+fn act(desk: &Desk, verdict: Box<Verdict>, dry: bool) -> Result<BundleReport, Failure> {
+    desk.ask_blocking(move |keeper| if dry { keeper.preview(&verdict) } else { keeper.settle(&verdict) })?
 }
 
 impl Bench {
@@ -87,7 +144,8 @@ impl Bench {
         beside: &[PathBuf],
         progress: &watch::Sender<Progress>,
     ) -> Result<Box<Verdict>, IntakeError> {
-        let lacking = match self.appraise(desk, file, progress) {
+        let whole = || Input::open(file).and_then(|input| self.appraise(desk, &input, progress));
+        let lacking = match whole() {
             Err(IntakeError::Refused { code: Code::Missing, remains, .. }) if beside.len() > 1 => remains.wanted,
             result => return result,
         };
@@ -103,16 +161,15 @@ impl Bench {
                 Err(error) => tracing::info!(code = %error.code(), "another bundle is no help"),
             }
         }
-        self.appraise(desk, file, progress)
+        whole()
     }
 
     fn appraise(
         &self,
         desk: &Desk,
-        file: &Path,
+        input: &Input,
         progress: &watch::Sender<Progress>,
     ) -> Result<Box<Verdict>, IntakeError> {
-        let input = Input::open(file)?;
         let holds = |id: &Digest| {
             let id = *id;
             // If the store thread is gone nothing is held; what follows fails there.
@@ -121,20 +178,47 @@ impl Bench {
         let mut tell = |step| {
             progress.send_replace(step);
         };
-        self.launcher.import(&input, &self.order, &self.staging, &holds, &mut tell).map(Box::new)
+        self.launcher.import(input, &self.order, &self.staging, &holds, &mut tell).map(Box::new)
+    }
+
+    /// What a dry run staged goes with it.
+    fn clear(&self, dry: bool) {
+        if dry && let Err(error) = fs::remove_dir_all(&self.staging) {
+            tracing::warn!(%error, "what a dry run staged stays until the next");
+        }
     }
 }
 
 impl Keeper {
-    fn bench(&mut self) -> Result<Bench, Failure> {
+    fn bench(&mut self, dry: bool) -> Result<Bench, Failure> {
         self.writable()?;
         let identity = self.confirmed()?;
+        let staging = if dry { self.dry_staging()? } else { self.store.staging() };
+        self.importing = true;
         let device = Device { id: identity.appliance, jurisdiction: identity.jurisdiction, keys: identity.device };
         Ok(Bench {
             order: Order { stored: self.stored()?, device, clock: self.clock(), reserve: self.config.reserve },
-            staging: self.store.staging(),
+            staging,
             launcher: Launcher::program(&self.config.program),
         })
+    }
+
+    /// A staging folder of its own, empty: what others staged for a bundle to come is neither used nor touched.
+    fn dry_staging(&self) -> Result<PathBuf, Failure> {
+        let folder = self.store.staging().join("dry-run");
+        let failed = |source| RuntimeError::Start { action: "prepare a dry run", source };
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error).into()),
+            _ => {}
+        }
+        fs::create_dir(&folder).map_err(failed)?;
+        Ok(folder)
+    }
+
+    /// Nothing is being read any more.
+    fn import_ended(&mut self) {
+        self.importing = false;
+        self.tidy();
     }
 
     /// Keeps what may be kept of a refused bundle: roots, and a receipt that says so.
@@ -160,14 +244,16 @@ fn superseded(file: PathBuf, by: &BundleReport) -> BundleReport {
     }
 }
 
-fn refusal(desk: &Desk, file: PathBuf, error: IntakeError) -> Result<BundleReport, Failure> {
+fn refusal(desk: &Desk, file: PathBuf, error: IntakeError, dry: bool) -> Result<BundleReport, Failure> {
     let code = error.code();
     let mut failure = Failure::of(&error);
     let (receipt, timestamp_version) = match error {
         IntakeError::Refused { code, remains, .. } => {
             let version = remains.snapshot.map(|(version, _)| version.get());
-            let (receipt, accepted) =
-                desk.ask_blocking(move |keeper| (keeper.note_refusal(code, &remains), keeper.timestamp_version()))?;
+            let (receipt, accepted) = desk.ask_blocking(move |keeper| {
+                let receipt = if dry { Ok(None) } else { keeper.note_refusal(code, &remains) };
+                (receipt, keeper.timestamp_version())
+            })?;
             if let (Code::MetadataRollback, Some(accepted)) = (code, accepted) {
                 let plain = format!("this bundle is older than what this appliance has accepted, timestamp {accepted}");
                 failure.causes.insert(0, std::mem::replace(&mut failure.message, plain));
@@ -192,7 +278,7 @@ fn refusal(desk: &Desk, file: PathBuf, error: IntakeError) -> Result<BundleRepor
 
 /// Writes the receipts nobody has taken yet, and a health report, onto the stick. A stick that cannot be written is no
 /// failure of the import: the receipts wait for the next one.
-fn send_home(desk: &Desk, stick: &Path) {
+pub(super) fn send_home(desk: &Desk, stick: &Path) {
     let sent = || -> Result<usize, Failure> {
         let outgoing = desk.ask_blocking(Keeper::outgoing)??;
         outbox::release(stick, &["out", &outgoing.outbox], &outgoing.outbox, &outgoing.releases)?;

@@ -10,13 +10,17 @@ use casemate_protocol::digest::Digest;
 use casemate_protocol::evidence::receipt::JournalPosition;
 use casemate_protocol::tuf::role::RoleName;
 use casemate_protocol::tuf::time::{Clock, UtcTime};
+use tokio::sync::watch;
 
+use super::duties::Duties;
 use super::error::RuntimeError;
+use super::news;
 use crate::apply::Trees;
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::identity::Identity;
-use crate::local_api::Hub;
+use crate::local_api::event::EventKind;
+use crate::local_api::hub::Hub;
 use crate::store::{self, Enrolment, Options, Record, Recovery, Refusal, Stamp, Store, StoreError};
 
 /// The hidden first argument that makes the program read the store's second copy in a process of its own.
@@ -32,8 +36,20 @@ pub(super) struct Keeper {
     pub(super) damage: Option<String>,
     /// Refusals of input that never verified, exactly; the journal knows them to the next power of two.
     pub(super) refusals: BTreeMap<Code, Refusal>,
-    /// Where every change is told once it is durable.
+    /// Where changes are told.
     pub(super) hub: Hub,
+    /// What is told together with the next change of an owner.
+    pub(super) ahead: Vec<EventKind>,
+    /// What has to be watched, told to the loop's vigil.
+    pub(super) duties: watch::Sender<Duties>,
+    /// Journal size at which duties were told last; none if they have to be told again.
+    pub(super) told: Option<u64>,
+    /// What was due could not be done: it is tried again.
+    pub(super) stuck: Option<Code>,
+    /// A bundle is being read: objects that nothing leads to yet may be part of it.
+    pub(super) importing: bool,
+    /// Objects may be there that nothing leads to any more.
+    pub(super) untidy: bool,
 }
 
 impl Keeper {
@@ -55,11 +71,29 @@ impl Keeper {
         let trees = Trees::new(&config.state);
         let refusals = store.state().refusals.clone();
         let hub = Hub::new(store.position().size);
-        let mut keeper = Self { config, store, trees, identity, damage, refusals, hub };
+        let mut keeper = Self {
+            config,
+            store,
+            trees,
+            identity,
+            damage,
+            refusals,
+            hub,
+            ahead: Vec::new(),
+            duties: watch::Sender::new(Duties::default()),
+            told: None,
+            stuck: None,
+            importing: false,
+            untidy: false,
+        };
         keeper.check_keys()?;
-        if keeper.damage.is_none() {
-            keeper.recover()?;
+        if keeper.damage.is_none()
+            && let Err(failure) = keeper.recover()
+        {
+            tracing::error!(code = %failure.code, "what the last run left undone cannot be done now");
+            keeper.stuck = Some(failure.code);
         }
+        keeper.tell_duties();
         Ok(keeper)
     }
 
@@ -113,7 +147,9 @@ impl Keeper {
 
     pub(super) fn commit(&mut self, records: &[Record]) -> Result<JournalPosition, StoreError> {
         let stamp = self.stamp();
-        self.store.commit(stamp, records)
+        let position = self.store.commit(stamp, records)?;
+        self.hub.publish(position.size, news::receipts(records));
+        Ok(position)
     }
 
     /// Refuses if nothing may change.

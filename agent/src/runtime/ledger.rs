@@ -8,7 +8,11 @@ use casemate_protocol::device::id::Owner;
 use casemate_protocol::evidence::receipt::OwnerOutcome;
 use thiserror::Error;
 
+use super::keeper::Keeper;
+use super::news;
 use crate::apply::{Change, Ledger, TreeFile};
+use crate::local_api::event::EventKind;
+use crate::local_api::hub::Hub;
 use crate::store::{Record, Stamp, Store, StoreError};
 
 /// Why a change could not be recorded, or a generation not be described.
@@ -41,8 +45,18 @@ impl Explain for LedgerError {
 /// transaction as the first owner, or not at all.
 pub(super) struct StoreLedger<'a> {
     pub(super) store: &'a mut Store,
+    pub(super) hub: &'a Hub,
+    /// What is told together with the first change.
+    pub(super) ahead: &'a mut Vec<EventKind>,
     pub(super) stamp: Stamp,
     pub(super) first: Vec<Record>,
+}
+
+impl Keeper {
+    /// The ledger of one journey; `first` is recorded with its first change.
+    pub(super) fn ledger(&mut self, stamp: Stamp, first: Vec<Record>) -> StoreLedger<'_> {
+        StoreLedger { store: &mut self.store, hub: &self.hub, ahead: &mut self.ahead, stamp, first }
+    }
 }
 
 impl Ledger for StoreLedger<'_> {
@@ -63,7 +77,13 @@ impl Ledger for StoreLedger<'_> {
                 after: settlement.after,
             }),
         }));
-        self.store.commit(self.stamp, &records)?;
+        if records.is_empty() {
+            return Ok(());
+        }
+        let news = news::of(|owner| self.state(owner), &records);
+        let position = self.store.commit(self.stamp, &records)?;
+        let news = std::mem::take(self.ahead).into_iter().chain(news);
+        self.hub.publish(position.size, news);
         Ok(())
     }
 

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! commands ──┐                        ┌─▶ store thread (keeper): journal, copy, objects, generations, receipts
-//! socket ────┼─▶ loop (agent) ────────┤
-//! stick ─────┘   one import at a time └─▶ sandboxed reader, one child a bundle
+//! sockets ───┼─▶ loop (agent) ────────┤        ▲ ticks, held probes   │ what to watch, what changed
+//! stick ─────┘   one import at a time │      vigil ◀─────────────────┴─▶ followers (hub), waiting imports
+//!                                     └─▶ sandboxed reader, one child a bundle
 //! ```
 //!
 //! The loop never blocks: whatever touches the disk for long happens on the store thread or in the child, and comes
@@ -11,16 +12,24 @@
 //! answered; nothing else differs.
 
 mod agent;
+mod composed;
+mod consumers;
 mod daemon;
+mod duties;
 mod enrol;
 mod error;
 mod import;
 mod keeper;
 mod ledger;
+mod news;
+mod preview;
 mod receipts;
 mod reports;
 mod settle;
+mod standing;
 mod store_thread;
+mod turn;
+mod vigil;
 mod watchdog;
 
 pub use agent::Agent;

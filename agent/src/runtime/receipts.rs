@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use casemate_engine::update::State;
 use casemate_protocol::bundle::part::object_id;
 use casemate_protocol::code::Code;
 use casemate_protocol::digest::Digest;
@@ -10,10 +11,10 @@ use casemate_protocol::tuf::role::Version;
 
 use super::error::RuntimeError;
 use super::keeper::Keeper;
-use super::ledger::{LedgerError, StoreLedger, manifest};
+use super::ledger::{LedgerError, manifest};
 use crate::apply::{self, DriveError};
 use crate::exit::Failure;
-use crate::store::{OutboxEntry, Record, Refusal};
+use crate::store::{OpenBundle, OutboxEntry, Record, Refusal};
 
 /// Seconds of the period in which refusals of one code make one receipt.
 const PERIOD_SECONDS: u64 = 86_400;
@@ -48,38 +49,41 @@ pub(super) fn driven(error: DriveError<LedgerError>) -> Failure {
 }
 
 impl Keeper {
-    /// Does again what was under way when the last run ended, and writes the receipt it owed.
+    /// Does again what was under way when the last run ended, and writes the receipt it owed. What cannot be done now is
+    /// tried again later: without a start nothing could be imported either.
     pub(super) fn recover(&mut self) -> Result<(), Failure> {
         let states = self.store.state().owners.clone();
         let (stamp, now) = (self.stamp(), self.now());
-        let mut ledger = StoreLedger { store: &mut self.store, stamp, first: Vec::new() };
-        apply::recover(&self.trees, &mut ledger, &now, &states).map_err(driven)?;
-        if self.store.state().bundle.is_some() && self.is_settled() {
-            self.close_bundle()?;
-        }
+        let trees = self.trees.clone();
+        let mut ledger = self.ledger(stamp, Vec::new());
+        apply::recover(&trees, &mut ledger, &now, &states).map_err(driven)?;
+        self.conclude()?;
         Ok(())
     }
 
-    /// Writes the receipt of the open bundle, whose owners are all final.
+    /// Writes the receipt of the open bundle once every owner's part is final; returns its number then.
     ///
     /// # Durability
     /// The receipt is on disk when its number is returned.
-    pub(super) fn close_bundle(&mut self) -> Result<u64, Failure> {
-        let bundle = self.store.state().bundle.clone().ok_or(RuntimeError::Stopping)?;
-        let version = Version::new(bundle.timestamp_version).unwrap_or(Version::FIRST);
-        self.write_receipt(Draft {
-            subject: Subject::snapshot(version, bundle.snapshot),
-            digest: bundle.snapshot,
-            timestamp_version: Some(bundle.timestamp_version),
-            archive: bundle.archive,
-            code: overall(&bundle.outcomes),
-            owners: bundle.outcomes,
-            count: 1,
-        })
+    pub(super) fn conclude(&mut self) -> Result<Option<u64>, Failure> {
+        let Some(bundle) = self.store.state().bundle.clone().filter(|_| self.is_settled()) else {
+            return Ok(None);
+        };
+        let receipt = self.write_receipt(draft(bundle))?;
+        self.untidy = true;
+        self.tidy();
+        Ok(Some(receipt))
     }
 
     /// Signs and keeps a receipt; returns its number.
     pub(super) fn write_receipt(&mut self, draft: Draft) -> Result<u64, Failure> {
+        let record = self.sign_receipt(draft)?;
+        self.commit(&[record])?;
+        Ok(self.store.state().receipts)
+    }
+
+    /// A signed receipt, kept as an object: the record that makes it count.
+    pub(super) fn sign_receipt(&self, draft: Draft) -> Result<Record, Failure> {
         let enrolled = self.confirmed()?;
         let identity = self.identity.as_ref().ok_or(RuntimeError::NotEnrolled)?;
         let (state, stamp) = (self.store.state(), self.stamp());
@@ -100,17 +104,15 @@ impl Keeper {
             journal: self.store.position(),
         };
         let envelope = identity.seal(&Statement::new(draft.subject, receipt))?;
-        for receipt in self.store.objects().put(&[&envelope])? {
-            let entry = OutboxEntry {
-                receipt,
-                code: draft.code,
-                subject: draft.digest,
-                timestamp_version: draft.timestamp_version,
-                taken: false,
-            };
-            self.commit(&[Record::Receipt { sequence, entry }])?;
-        }
-        Ok(sequence)
+        self.store.objects().put(&[&envelope])?;
+        let entry = OutboxEntry {
+            receipt: Digest::of(&envelope),
+            code: draft.code,
+            subject: draft.digest,
+            timestamp_version: draft.timestamp_version,
+            taken: false,
+        };
+        Ok(Record::Receipt { sequence, entry })
     }
 
     /// The newest receipt about `subject`, if it says one of `codes` (any, if none is named).
@@ -153,8 +155,21 @@ impl Keeper {
         newest.find(|(_, entry)| entry.code == code && entry.timestamp_version.is_none()).map(|(sequence, _)| *sequence)
     }
 
-    /// Deletes objects nothing leads to any more.
-    pub(super) fn collect(&mut self) -> Result<(), Failure> {
+    /// Deletes objects nothing leads to any more, unless some are just becoming part of something.
+    pub(super) fn tidy(&mut self) {
+        let at_rest = |state: &State| state.is_settled() || state.is_waiting();
+        if !self.untidy || self.importing || !self.store.state().owners.values().all(at_rest) {
+            return;
+        }
+        match self.collect() {
+            Ok(count) => tracing::debug!(count, "objects nothing leads to"),
+            // They cost space, not correctness, and go with the next ones.
+            Err(failure) => tracing::warn!(code = %failure.code, "objects nothing leads to stay"),
+        }
+        self.untidy = false;
+    }
+
+    fn collect(&self) -> Result<usize, Failure> {
         let state = self.store.state();
         let mut keep: BTreeSet<Digest> = state.objects().collect();
         for (owner, machine) in &state.owners {
@@ -163,11 +178,21 @@ impl Keeper {
                 keep.extend(manifest.files.iter().map(|file| object_id(&file.parts)));
             }
         }
-        let deleted = self.store.objects().collect(&keep)?;
-        if deleted > 0 {
-            tracing::debug!(count = deleted, "objects nothing leads to");
-        }
-        Ok(())
+        Ok(self.store.objects().collect(&keep)?)
+    }
+}
+
+/// The receipt of a bundle whose owners are all final.
+pub(super) fn draft(bundle: OpenBundle) -> Draft {
+    let version = Version::new(bundle.timestamp_version).unwrap_or(Version::FIRST);
+    Draft {
+        subject: Subject::snapshot(version, bundle.snapshot),
+        digest: bundle.snapshot,
+        timestamp_version: Some(bundle.timestamp_version),
+        archive: bundle.archive,
+        code: overall(&bundle.outcomes),
+        owners: bundle.outcomes,
+        count: 1,
     }
 }
 

@@ -1,7 +1,10 @@
 //! What the agent says when asked.
 
+use casemate_engine::update::{self, State};
 use casemate_protocol::code::Class;
+use casemate_protocol::device::id::Owner;
 use casemate_protocol::evidence::health::HealthReport;
+use casemate_protocol::evidence::receipt::{self, Receipt};
 use casemate_protocol::tuf::root::Root;
 use serde_json::Value;
 
@@ -10,7 +13,7 @@ use super::keeper::Keeper;
 use crate::exit::Failure;
 use crate::health::{self, Vitals};
 use crate::local_api::answer::{
-    EnrolmentState, OwnerState, OwnerStatus, ReceiptEntry, ReceiptList, RefusalCount, StatusReport,
+    EnrolmentState, OwnerFailure, OwnerState, OwnerStatus, ReceiptEntry, ReceiptList, RefusalCount, StatusReport,
 };
 use crate::local_api::call::{Answer, Call};
 use crate::outbox;
@@ -34,7 +37,10 @@ impl Keeper {
                 self.receipt_taken(&[sequence])?;
                 Ok(Value::Null)
             }
-            Call::Tree | Call::Diff | Call::File { .. } | Call::Report { .. } => Err(RuntimeError::NotYet.into()),
+            Call::Tree => document(serde_json::to_value(self.tree()?)),
+            Call::Diff => document(serde_json::to_value(self.diff()?)),
+            Call::File { owner, path } => document(serde_json::to_value(self.file(&owner, &path)?)),
+            Call::Report { consumer, report } => document(serde_json::to_value(self.reported(&consumer, &report)?)),
             Call::Import { .. } => Err(RuntimeError::Stopping.into()),
         }
     }
@@ -63,9 +69,10 @@ impl Keeper {
             snapshot: self.snapshot(),
             generations: state.owners.values().filter(|state| state.current().is_some()).count(),
             incomplete: outcome.filter(|code| code.class() != Class::Done),
+            under_way: self.unfinished_codes(),
             receipts_waiting: state.outbox.values().filter(|entry| !entry.taken).count(),
             damaged: self.damage.is_some(),
-            uncopied: !self.store.is_copied(),
+            uncopied: !self.store.is_copied() || self.stuck.is_some(),
             clock: self.clock(),
             journal: self.store.position(),
         })
@@ -78,20 +85,7 @@ impl Keeper {
             Enrolment::Pending(identity) => (EnrolmentState::Pending, Some(identity.clone())),
             Enrolment::Confirmed(identity) => (EnrolmentState::Confirmed, Some(identity.clone())),
         };
-        let owners = state.owners.iter().filter_map(|(id, owner)| {
-            let current = owner.current()?.clone();
-            let path = self.trees.current_path(id);
-            Some(OwnerStatus {
-                id: id.clone(),
-                state: OwnerState::Committed,
-                current: Some(current),
-                next: None,
-                path,
-                awaited: Vec::new(),
-                deadline_in_s: None,
-                failure: None,
-            })
-        });
+        let owners = state.owners.iter().filter_map(|(id, owner)| self.owner_status(id, owner));
         let refusals = self.refusals.iter().map(|(code, refusal)| RefusalCount { code: *code, count: refusal.count });
         StatusReport {
             enrolment,
@@ -109,6 +103,37 @@ impl Keeper {
         }
     }
 
+    /// Where an owner stands; `None` for one that has nothing and tried nothing.
+    fn owner_status(&self, id: &Owner, owner: &State) -> Option<OwnerStatus> {
+        let failure = owner.failed().map(|failed| OwnerFailure {
+            generation: owner.last(),
+            code: failed.code,
+            consumer: failed.consumer.clone(),
+            reason: failed.reason.clone(),
+        });
+        let state = OwnerState::from(owner);
+        if state == OwnerState::Removed || (state == OwnerState::Idle && failure.is_none()) {
+            return None;
+        }
+        let due = update::due_in_seconds(owner, &self.now());
+        Some(OwnerStatus {
+            id: id.clone(),
+            state,
+            current: owner.current().cloned(),
+            next: match owner {
+                State::Staging { next, .. } | State::Waiting { next, .. } | State::Switching { next, .. } => {
+                    Some(next.clone())
+                }
+                _ => None,
+            },
+            path: self.trees.current_path(id),
+            awaited: owner.awaited().into_iter().cloned().collect(),
+            deadline_in_s: due.filter(|_| state == OwnerState::Probation),
+            opens_in_s: due.filter(|_| state == OwnerState::Waiting),
+            failure,
+        })
+    }
+
     fn receipt_list(&self) -> ReceiptList {
         let device = self.identity.as_ref().map(|identity| identity.public().fingerprint());
         let receipts = self.store.state().outbox.iter().map(|(sequence, entry)| ReceiptEntry {
@@ -122,6 +147,13 @@ impl Keeper {
             outbox: device.map_or_else(String::new, |device| outbox::folder_name(&device)),
             receipts: receipts.collect(),
         }
+    }
+
+    /// What one of our own receipts says.
+    pub(super) fn own_receipt(&self, sequence: u64) -> Result<Receipt, Failure> {
+        let identity = self.identity.as_ref().ok_or(RuntimeError::NotEnrolled)?;
+        let verified = receipt::verify(&self.receipt(sequence)?, &identity.public().receipts)?;
+        Ok(verified.receipt().clone())
     }
 
     /// One receipt as signed.

@@ -1,9 +1,8 @@
 //! From a verdict to committed generations and a receipt.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
-use casemate_engine::update::{self, Offer};
+use casemate_engine::update::{self, Event, Offer};
 use casemate_protocol::bundle::appraisal::{OwnerVerdict, Trust, Verdict};
 use casemate_protocol::canonical;
 use casemate_protocol::code::{Code, Explain};
@@ -15,11 +14,10 @@ use casemate_protocol::tuf::client::Stored;
 use casemate_protocol::tuf::floors::RootFloor;
 use casemate_protocol::tuf::role::{RoleName, Version};
 
+use super::duties::unfinished;
 use super::error::RuntimeError;
 use super::keeper::Keeper;
-use super::ledger::StoreLedger;
-use super::receipts::{Draft, driven};
-use crate::apply;
+use super::receipts::{Draft, draft};
 use crate::exit::Failure;
 use crate::local_api::answer::BundleReport;
 use crate::store::{self, Accepted, OpenBundle, Record};
@@ -85,77 +83,76 @@ impl Keeper {
     }
 
     /// Carries out a verdict: trust, floors, assignment and the first step of every owner in one transaction, then
-    /// the owners' effects, then the receipt.
+    /// the owners' effects, then the receipt, unless an owner has to wait for its window or for confirmation.
     ///
     /// # Durability
     /// Everything the report says, when it returns `Ok`.
     pub(super) fn settle(&mut self, verdict: &Verdict) -> Result<BundleReport, Failure> {
         self.writable()?;
+        self.tick()?;
         if let Some(report) = self.replayed(verdict) {
             // A bundle that was seen before may still bring a newer root.
             self.keep_roots(&verdict.trust.roots)?;
             return Ok(report);
         }
         self.adopt(verdict)?;
-        let first = self.acceptance(verdict)?;
-        let offers = offers(verdict);
+        let accepted = self.acceptance(verdict)?;
+        let mut offers = offers(verdict);
         let assigned: BTreeSet<Owner> = verdict.addressee.assignment.owners().into_iter().collect();
-        let events = update::plan(&self.store.state().owners, &assigned, &offers).map_err(|error| Failure {
+        let carried = self.supersede(&offers)?;
+        let mut first = self.closing(&carried)?;
+        first.extend(accepted);
+        first.extend(self.refusals_of(verdict));
+        offers.retain(|owner, _| !carried.contains(owner));
+        let mut states = self.store.state().owners.clone();
+        states.retain(|owner, _| !carried.contains(owner));
+        let events = update::plan(&states, &assigned, &offers).map_err(|error| Failure {
             code: Code::Internal,
             message: error.to_string(),
             causes: Vec::new(),
             remedy: "Restart the agent: it finishes the earlier bundle first.".into(),
         })?;
-        let (stamp, now) = (self.stamp(), self.now());
-        if events.is_empty() {
-            self.store.commit(stamp, &first)?;
-        } else {
-            let mut ledger = StoreLedger { store: &mut self.store, stamp, first };
-            apply::drive(&self.trees, &mut ledger, &now, events).map_err(driven)?;
-        }
-        let owners = self.store.state().bundle.clone().map(|bundle| bundle.outcomes).unwrap_or_default();
-        let receipt = self.close_bundle()?;
-        self.collect()?;
-        let code = casemate_protocol::evidence::receipt::overall(&owners);
-        if code == Code::Applied {
+        self.drive(first, events)?;
+        let report = self.standing_report(&verdict.trust);
+        let receipt = self.conclude()?;
+        if matches!(report.code, Code::Applied | Code::Probation | Code::Waiting) {
             // Nothing is incomplete any more: parts of bundles that never became whole would stay for ever.
-            let deleted = self.store.clear_staging()?;
-            tracing::debug!(count = deleted, "staged files nobody waits for");
+            let count = self.store.clear_staging()?;
+            tracing::debug!(count, "staged files nobody waits for");
         }
-        Ok(BundleReport {
-            file: PathBuf::new(),
-            code,
-            failure: None,
-            timestamp_version: Some(verdict.trust.timestamp.get()),
-            owners,
-            receipt: Some(receipt),
-            diff: Vec::new(),
-        })
+        Ok(BundleReport { receipt, ..report })
     }
 
-    /// The report on a bundle that changes nothing: the accepted timestamp and snapshot again, and every owner it
-    /// could move stands where it names already. No side effect, the earlier receipt.
-    fn replayed(&self, verdict: &Verdict) -> Option<BundleReport> {
-        let trust = &verdict.trust;
-        let same = self.timestamp_version() == Some(trust.timestamp.get()) && self.snapshot() == Some(trust.snapshot);
-        let receipt = self.earlier_receipt(trust.snapshot, None)?;
-        let stands = |owner: &Owner, offer: &Offer| {
-            self.store.state().owners.get(owner).and_then(update::State::current).is_some_and(|at| offer.is(at))
-        };
-        if !same || !offers(verdict).iter().all(|(owner, offer)| stands(owner, offer)) {
-            return None;
+    /// Ends what waits or is on trial, but for what the newer bundle offers again: those owners are returned, and
+    /// carry on as part of it.
+    fn supersede(&mut self, offers: &BTreeMap<Owner, Offer>) -> Result<BTreeSet<Owner>, Failure> {
+        let (mut carried, mut events) = (BTreeSet::new(), Vec::new());
+        for (owner, state) in &self.store.state().owners {
+            let Some((_, _, next)) = unfinished(state) else { continue };
+            if offers.get(owner).is_some_and(|offer| offer.is(next)) {
+                carried.insert(owner.clone());
+            } else {
+                events.push((owner.clone(), Event::Superseded));
+            }
         }
-        let refused: Vec<_> = verdict.addressee.owners.iter().filter_map(refused_code).collect();
-        let code = refused.into_iter().max_by_key(|code| code.class()).unwrap_or(Code::AlreadyApplied);
-        Some(BundleReport {
-            file: PathBuf::new(),
-            code,
-            failure: None,
-            timestamp_version: Some(trust.timestamp.get()),
-            owners: Vec::new(),
-            receipt: Some(receipt),
-            diff: Vec::new(),
-        })
+        self.drive(Vec::new(), events)?;
+        Ok(carried)
+    }
+
+    /// The records that close the open bundle, if there is one, because a newer one is here. What became of `carried`
+    /// stands in that one's receipt.
+    fn closing(&self, carried: &BTreeSet<Owner>) -> Result<Vec<Record>, Failure> {
+        let state = self.store.state();
+        let Some(mut bundle) = state.bundle.clone() else { return Ok(Vec::new()) };
+        let outcomes = carried.iter().filter_map(|owner| {
+            let (_, before, _) = unfinished(state.owners.get(owner)?)?;
+            let (before, after) = (before.cloned(), before.cloned());
+            Some(OwnerOutcome { id: owner.clone(), code: Code::Superseded, before, after })
+        });
+        let outcomes: Vec<_> = outcomes.collect();
+        bundle.outcomes.extend(outcomes.iter().cloned());
+        let receipt = self.sign_receipt(draft(bundle))?;
+        Ok(outcomes.into_iter().map(Record::Outcome).chain([receipt]).collect())
     }
 
     /// Takes staged objects over: durable, under their ids.
@@ -209,23 +206,27 @@ impl Keeper {
                 outcomes: Vec::new(),
             },
         })));
-        let state = self.store.state();
-        for owner in &verdict.addressee.owners {
-            if let Some(code) = refused_code(owner) {
-                let current = state.owners.get(&owner.owner).and_then(update::State::current).cloned();
-                let id = owner.owner.clone();
-                records.push(Record::Outcome(OwnerOutcome { id, code, before: current.clone(), after: current }));
-            }
-        }
         Ok(records)
+    }
+
+    /// The outcomes of owners that are refused by themselves: what they run stays.
+    fn refusals_of(&self, verdict: &Verdict) -> Vec<Record> {
+        let state = self.store.state();
+        let refused = verdict.addressee.owners.iter().filter_map(|owner| {
+            let current = state.owners.get(&owner.owner).and_then(update::State::current).cloned();
+            let (id, code) = (owner.owner.clone(), refused_code(owner)?);
+            Some(Record::Outcome(OwnerOutcome { id, code, before: current.clone(), after: current }))
+        });
+        refused.collect()
     }
 }
 
-fn refused_code(owner: &OwnerVerdict) -> Option<Code> {
+pub(super) fn refused_code(owner: &OwnerVerdict) -> Option<Code> {
     owner.outcome.as_ref().err().map(Explain::code)
 }
 
-fn offers(verdict: &Verdict) -> BTreeMap<Owner, Offer> {
+/// What a verdict offers, owner by owner.
+pub(super) fn offers(verdict: &Verdict) -> BTreeMap<Owner, Offer> {
     let owners = verdict.addressee.owners.iter();
     owners
         .filter_map(|owner| {

@@ -2,12 +2,14 @@
 
 use std::thread::JoinHandle;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use super::duties::Duties;
 use super::error::RuntimeError;
 use super::keeper::Keeper;
 use crate::config::Config;
 use crate::exit::Failure;
+use crate::local_api::hub::Hub;
 
 /// Jobs that may wait for the thread. One import and as many calls as the socket serves at once.
 const QUEUE: usize = 64;
@@ -26,6 +28,8 @@ pub(super) struct Desk(mpsc::Sender<Job>);
 /// The thread itself.
 pub(super) struct StoreThread {
     desk: Desk,
+    hub: Hub,
+    duties: watch::Receiver<Duties>,
     thread: JoinHandle<Result<(), Failure>>,
 }
 
@@ -42,9 +46,10 @@ impl StoreThread {
                     return Ok(());
                 }
             };
-            let _asked = opened.send(Ok(()));
+            let _asked = opened.send(Ok((keeper.hub.clone(), keeper.duties.subscribe())));
             while let Some(Job::Work(work)) = queue.blocking_recv() {
                 work(&mut keeper);
+                keeper.tell_duties();
             }
             keeper.close()
         };
@@ -52,18 +57,28 @@ impl StoreThread {
             .name("store".into())
             .spawn(work)
             .map_err(|source| RuntimeError::Start { action: "start the store thread", source })?;
-        opening.await.map_err(|_| RuntimeError::Stopping)??;
-        Ok(Self { desk: Desk(jobs), thread })
+        let (hub, duties) = opening.await.map_err(|_| RuntimeError::Stopping)??;
+        Ok(Self { desk: Desk(jobs), hub, duties, thread })
     }
 
     pub(super) fn desk(&self) -> Desk {
         self.desk.clone()
     }
 
+    /// Where the thread tells what changed.
+    pub(super) fn hub(&self) -> Hub {
+        self.hub.clone()
+    }
+
+    /// What the thread wants watched.
+    pub(super) fn duties(&self) -> watch::Receiver<Duties> {
+        self.duties.clone()
+    }
+
     /// Lets the thread finish what it was given before and close the state in order. An import that is still reading
     /// finds nobody to ask.
     pub(super) async fn stop(self) -> Result<(), Failure> {
-        let Self { desk, thread } = self;
+        let Self { desk, thread, .. } = self;
         // The thread is gone already if it takes nothing.
         let _given = desk.0.send(Job::Stop).await;
         match tokio::task::spawn_blocking(move || thread.join()).await {

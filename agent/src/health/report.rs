@@ -1,5 +1,7 @@
 //! The health report, as a function of what is known.
 
+use std::collections::BTreeSet;
+
 use casemate_protocol::code::Code;
 use casemate_protocol::device::id::{ApplianceId, Jurisdiction};
 use casemate_protocol::digest::Digest;
@@ -27,6 +29,8 @@ pub struct Vitals {
     pub generations: usize,
     /// Why not every owner stands where the bundle in force put it.
     pub incomplete: Option<Code>,
+    /// What owners wait for that have a generation under way: no lack, and said all the same.
+    pub under_way: BTreeSet<Code>,
     /// Receipts nobody has taken home.
     pub receipts_waiting: usize,
     /// The state is damaged.
@@ -53,7 +57,8 @@ pub fn report(vitals: &Vitals) -> HealthReport {
         (stale, HealthState::Stale, Code::Stale),
         (vitals.demo, HealthState::Ok, Code::Demo),
     ];
-    let present: Vec<_> = signs.into_iter().filter(|(present, ..)| *present).collect();
+    let under_way = vitals.under_way.iter().map(|code| (true, HealthState::Ok, *code));
+    let present: Vec<_> = signs.into_iter().chain(under_way).filter(|(present, ..)| *present).collect();
     let state = present.iter().map(|(_, state, _)| *state).max().unwrap_or(HealthState::Ok);
     let mut reasons: Vec<_> = present.iter().map(|(.., code)| *code).collect();
     reasons.sort_by_key(|code| code.as_str());
@@ -92,6 +97,7 @@ mod tests {
             snapshot: Some(Digest::of(b"snapshot")),
             generations: 1,
             incomplete: None,
+            under_way: BTreeSet::new(),
             receipts_waiting: 0,
             damaged: false,
             uncopied: false,
@@ -110,6 +116,13 @@ mod tests {
     fn it_turns_stale_on_the_stated_day_and_not_before() {
         assert_eq!(report(&vitals(day(STALE_AFTER_DAYS))).state, HealthState::Ok);
         assert_eq!(report(&vitals(day(STALE_AFTER_DAYS).plus(1))).state, HealthState::Stale);
+    }
+
+    #[test]
+    fn a_generation_under_way_is_said_and_is_no_lack() {
+        let vitals = Vitals { under_way: BTreeSet::from([Code::Waiting, Code::Probation]), ..vitals(day(1)) };
+        let report = report(&vitals);
+        assert_eq!((report.state, report.reasons), (HealthState::Ok, vec![Code::Probation, Code::Waiting]));
     }
 
     #[test]
