@@ -13,11 +13,13 @@ mod clock; // 1970, 2038, ten years ahead and back
 mod daemon; // the real program: socket, signals, users, kill -9
 mod enrolment; // request, grant, words
 mod first_bundle; // enrolment to receipt, and every ordinary refusal
+mod golden; // state of the first format
 mod intake; // the caged child over real files
 mod judge; // one bundle through the judge, shared by the others
 mod local_sockets; // the local API: roles, ranges, events, limits
 mod power; // kill -9 at any moment
 mod probation; // a generation on trial: confirmed, undone, superseded
+mod service; // under a service manager; the environment
 mod state; // lost, rotten and disagreeing copies; a full disk
 mod vectors; // golden bundles
 
