@@ -12,6 +12,7 @@ mod archive; // archives that are not as packed
 mod clock; // 1970, 2038, ten years ahead and back
 mod daemon; // the real program: socket, signals, users, kill -9
 mod enrolment; // request, grant, words
+mod firmware; // slots: kill -9 at any moment, the order of flushes
 mod first_bundle; // enrolment to receipt, and every ordinary refusal
 mod golden; // state of the first format
 mod intake; // the caged child over real files

@@ -184,3 +184,6 @@ fn read(path: &Path) -> Result<Option<String>, SlotError> {
 fn file(verb: &'static str, path: &Path, source: std::io::Error) -> SlotError {
     SlotError::File { verb, path: path.into(), source }
 }
+
+#[cfg(test)]
+mod tests;
