@@ -2,10 +2,11 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint doc deb units bench conformance fuzz clean
+.PHONY: help setup build demo test lint doc deb units bench conformance schemathesis fuzz clean
 
 CARGO := .ci/cargo
 FUZZ_SECONDS ?= 600
+EXAMPLES ?= 50
 # deb: cargo's profile (demo is quick), and the packages' version if not Cargo.toml's.
 PROFILE ?= release
 VERSION ?=
@@ -66,6 +67,11 @@ conformance: ## the public TUF conformance suite: make conformance SUITE=<checko
 	@.ci/setup conformance
 	$(CARGO) build --quiet --locked -p casemate-tests
 	tests/conformance/run "$(SUITE)"
+
+schemathesis: ## a running agent held against its own OpenAPI description by schemathesis: make schemathesis EXAMPLES=200
+	@.ci/setup schemathesis
+	$(CARGO) build --quiet --locked -p casemate -p casemate-agent
+	tests/schemathesis/ci $(EXAMPLES)
 
 fuzz: ## every fuzz target for FUZZ_SECONDS each (600 unless told)
 	@.ci/setup fuzz

@@ -15,11 +15,11 @@ use nix::unistd::Pid;
 use crate::first_bundle::enrolled;
 
 /// A running daemon, killed when dropped.
-struct Daemon(Child);
+pub(crate) struct Daemon(Child);
 
 impl Daemon {
     /// Starts it and waits until it says that it takes calls.
-    fn start(appliance: &Appliance) -> Self {
+    pub(crate) fn start(appliance: &Appliance) -> Self {
         let mut child = appliance.command(&["run"]).stderr(Stdio::piped()).spawn().unwrap();
         let mut talk = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();

@@ -17,6 +17,7 @@ mod first_bundle; // enrolment to receipt, and every ordinary refusal
 mod golden; // state of the first format
 mod intake; // the caged child over real files
 mod judge; // one bundle through the judge, shared by the others
+mod local_api; // every route against its description; the session of docs/api.md
 mod local_sockets; // the local API: roles, ranges, events, limits
 mod power; // kill -9 at any moment
 mod probation; // a generation on trial: confirmed, undone, superseded

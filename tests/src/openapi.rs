@@ -47,9 +47,9 @@ fn check(document: &Value, schema: &Value, value: &Value, at: &str, found: &mut 
             }
             "type" => kind(value) == wanted || (wanted == "integer" && value.is_u64()),
             "enum" => wanted.as_array().is_some_and(|all| all.contains(value)),
-            "minimum" => value.as_u64() >= wanted.as_u64(),
-            "maximum" => value.as_u64() <= wanted.as_u64(),
-            "pattern" => value.as_str().is_some_and(|text| matches(wanted.as_str().unwrap_or_default(), text)),
+            "minimum" => !value.is_number() || value.as_u64() >= wanted.as_u64(),
+            "maximum" => !value.is_number() || value.as_u64() <= wanted.as_u64(),
+            "pattern" => value.as_str().is_none_or(|text| matches(wanted.as_str().unwrap_or_default(), text)),
             "required" => {
                 wanted.as_array().into_iter().flatten().all(|name| value.get(name.as_str().unwrap()).is_some())
             }
