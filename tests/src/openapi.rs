@@ -45,7 +45,7 @@ fn check(document: &Value, schema: &Value, value: &Value, at: &str, found: &mut 
                 check(document, document.pointer(target).unwrap_or(&Value::Null), value, at, found);
                 true
             }
-            "type" => kind(value) == wanted || (wanted == "integer" && value.is_u64()),
+            "type" => kind(value) == wanted || (wanted == "integer" && (value.is_u64() || value.is_i64())),
             "enum" => wanted.as_array().is_some_and(|all| all.contains(value)),
             "minimum" => !value.is_number() || value.as_u64() >= wanted.as_u64(),
             "maximum" => !value.is_number() || value.as_u64() <= wanted.as_u64(),

@@ -268,7 +268,7 @@ pub const ROUTES: &[Route] = &[
                 name: "wait",
                 place: Place::Query,
                 schema: "Flag",
-                about: "Of a bundle in the body: answer once every owner's outcome is final.",
+                about: "Of a bundle in the body: answer once no owner is in probation any more.",
             },
             Parameter {
                 name: "dry_run",
