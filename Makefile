@@ -49,13 +49,14 @@ deb: ## both Debian packages under target/deb: make deb [PROFILE=demo] [VERSION=
 	packaging/deb/build target/$(PROFILE) target/deb $(VERSION)
 	lintian --fail-on error,warning target/deb/*.deb
 
-units: ## install, enrol, import, upgrade, downgrade, remove, purge under a booted Debian 12 systemd (root)
+units: ## install, enrol, import, upgrade, downgrade, remove, purge, and a real nginx.service as a consumer, under a booted Debian 12 systemd (root)
 	@.ci/setup units
 	$(CARGO) build --quiet --locked --profile demo -p casemate -p casemate-agent
 	packaging/deb/build target/demo target/units/debs
 	packaging/deb/build target/demo target/units/debs 9.9.9
 	lintian --fail-on error,warning target/units/debs/*.deb
 	tests/units/boot tests/units/walk target/units/debs 9.9.9
+	tests/units/boot tests/units/web target/units/debs 9.9.9
 
 bench: ## figures as ratios within one run (several minutes; builds with link-time optimisation)
 	@.ci/setup bench

@@ -32,6 +32,13 @@ impl Daemon {
         Self(child)
     }
 
+    /// Kills it, and starts another in its place.
+    pub(crate) fn restart(&mut self, appliance: &Appliance) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+        *self = Self::start(appliance);
+    }
+
     fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.0.id().cast_signed()), signal).unwrap();
     }
@@ -53,7 +60,7 @@ fn run(appliance: &Appliance, arguments: &[&str]) -> Output {
     appliance.command(arguments).output().unwrap()
 }
 
-fn failed(output: &Output, exit: i32, code: Code) {
+pub(crate) fn failed(output: &Output, exit: i32, code: Code) {
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(exit), "{text}");
     assert!(text.contains(&format!("({code})")) && text.contains("to do: "), "{text}");

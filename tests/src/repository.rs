@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use casemate_protocol::bundle::appraisal::{Device, Presumes};
 use casemate_protocol::bundle::archive::{MemberKind, Writer};
-use casemate_protocol::bundle::manifest::{Apply, FileEntry, Manifest};
+use casemate_protocol::bundle::manifest::{Apply, Consumer, FileEntry, Manifest};
 use casemate_protocol::bundle::part::{MAX_PART, Part};
 use casemate_protocol::canonical;
 use casemate_protocol::device::assignment::Assignment;
@@ -92,6 +92,8 @@ pub struct Subtree {
     pub own: BTreeMap<Name, BTreeMap<String, Vec<u8>>>,
     /// What the manifest asks beyond files.
     pub apply: Apply,
+    /// Services that must work with it.
+    pub consumers: BTreeMap<Name, Consumer>,
     /// Changes every manifest just before it is signed.
     pub edit: fn(&mut Manifest),
     /// Changes the owner's targets just before they are signed.
@@ -109,6 +111,7 @@ impl Subtree {
             files: files.iter().map(|(path, content)| ((*path).into(), content.to_vec())).collect(),
             own: BTreeMap::new(),
             apply: Apply::default(),
+            consumers: BTreeMap::new(),
             edit: |_| {},
             edit_targets: |_| {},
         }
@@ -374,7 +377,8 @@ impl Site {
             }
             let summary = format!("version {}", subtree.version);
             let (format, owner, apply) = (1, owner.clone(), subtree.apply.clone());
-            let mut manifest = Manifest { format, owner, summary, files: entries, apply, consumers: BTreeMap::new() };
+            let consumers = subtree.consumers.clone();
+            let mut manifest = Manifest { format, owner, summary, files: entries, apply, consumers };
             (subtree.edit)(&mut manifest);
             contents.insert(manifest_path, canonical::encode(&serde_json::to_value(&manifest).unwrap()));
         };
