@@ -14,6 +14,7 @@ mod consumer; // services reconfigured by bundles: a real nginx, and the page's 
 mod daemon; // the real program: socket, signals, users, kill -9
 mod enrolment; // request, grant, words
 mod firmware; // slots: kill -9 at any moment, the order of flushes
+mod firmware_service; // firmware from a bundle to its slot, with the real agent
 mod first_bundle; // enrolment to receipt, and every ordinary refusal
 mod golden; // state of the first format
 mod intake; // the caged child over real files
