@@ -9,6 +9,7 @@ the bundle verifies and is whole for those it addresses; 1: it is refused, and t
 import argparse
 import datetime
 import hashlib
+import ipaddress
 import json
 import re
 import sys
@@ -25,6 +26,11 @@ METADATA = re.compile(r"metadata/([1-9][0-9]{0,18})\.([a-z0-9_][a-z0-9._-]{0,127
 OBJECT = re.compile(r"objects/([0-9a-f]{64})")
 OWNER = re.compile(rf"(group|tenant)\.({NAME})")
 COMPONENT = re.compile(r"[A-Za-z0-9._@+][A-Za-z0-9._@+-]{0,254}")
+DAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
+CLOCK = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
+WINDOW = re.compile(rf"(?:({DAY}(?:,{DAY})*) )?({CLOCK})-({CLOCK})")
+UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:-]*\.(service|socket|target|timer|path|mount)")
+URL = re.compile(r"http://([0-9.]+|\[[0-9a-f:]+\])(?::([0-9]{1,5}))?(/[!\"$-~]*)?")
 LIMITS = {"root": 512_000, "timestamp": 16 << 10, "snapshot": 4 << 20}
 
 
@@ -269,19 +275,20 @@ class Bundle:
         need(self.targets, f"{name}: before the metadata")
         for section in (4, 6, 8):
             entry = self.catalogue(section).get(digest)
-            if entry and section >= self.section:
+            # What a broken role calls its manifest may be anybody's file: it is none while manifests are to come.
+            early = section == 8 and self.broken and not self.manifests_read()
+            if entry and section >= self.section and (section, digest) not in self.seen and not early:
                 break
         else:
-            need(self.broken, f"{name}: nothing signed lists it, or it is out of order")
+            need(self.broken, f"{name}: nothing signed lists it, or it is out of order, or twice")
             need(length <= MAX_PART, f"{name}: too long")
             return "unknown: " + ", ".join(self.broken)
         path, target, paths = entry
         if self.broken:
-            need(digest not in self.seen, f"{name}: twice")
             self.section = section
         else:
             self.order(name, section, path)
-        self.seen.add(digest)
+        self.seen.add((section, digest))
         need(length == target["length"], f"{name}: {length} bytes, signed are {target['length']}")
         need(section == 8 or length <= {4: 64 << 10, 6: 8 << 20}[section], f"{name}: too long")
         hasher, content = hashlib.sha256(), b""
@@ -292,8 +299,14 @@ class Bundle:
         if section == 4:
             self.assignments[path] = parse(content)
         for manifest in paths if section == 6 else []:
-            self.manifests[manifest] = parse(content)
+            self.manifests[manifest] = content
         return path
+
+    def manifests_read(self):
+        """Whether every manifest that somebody addressed follows has been read."""
+        owned = ((owner, appliance["appliance"]) for appliance in self.assignments.values() for owner in owners(appliance))
+        return all(manifest_path(self.roles[owner], owner, appliance) in self.manifests | {None: None}
+                   for owner, appliance in owned if owner in self.roles)
 
     def presumes(self, raw):
         self.order("presumes.json", 7, "")
@@ -310,9 +323,8 @@ class Bundle:
             need(path == f"appliances/{assignment['appliance']}.json" and assignment["format"] == 1,
                  f"{path}: for somebody else")
             need(assignment["jurisdiction"] == self.root["x-casemate"]["jurisdiction"], f"{path}: other jurisdiction")
-            owners = [f"group.{name}" for name in assignment["groups"]]
-            owners += [f"tenant.{name}" for name in assignment.get("tenants", [])]
-            found[assignment["appliance"]] = [self.owner(owner, assignment["appliance"]) for owner in owners]
+            appliance_id = assignment["appliance"]
+            found[appliance_id] = [self.owner(owner, appliance_id) for owner in owners(assignment)]
         need(appliance is None or appliance in found, f"not addressed to {appliance}")
         return found
 
@@ -320,17 +332,17 @@ class Bundle:
         if owner not in self.roles:
             need(owner in self.broken, f"the role {owner} is missing")
             return f"{owner}: {self.broken[owner]}"
-        kind, name = OWNER.fullmatch(owner).groups()
-        tree, listed = f"{kind}s/{name}/", self.roles[owner]["targets"]
-        paths = [f"{tree}appliances/{appliance}/manifest.json", f"{tree}manifest.json"]
-        path = next((path for path in paths if path in listed), None)
+        tree, listed = tree_of(owner), self.roles[owner]["targets"]
+        path = manifest_path(self.roles[owner], owner, appliance)
         need(path, f"{owner} lists no manifest")
         need(path in self.manifests, f"{path} is missing")
-        manifest = self.manifests[path]
+        manifest = parse(self.manifests[path])
+        members_of(path, manifest, "format owner summary files", "apply consumers")
         need(manifest["format"] == 1 and manifest["owner"] == owner, f"{path}: of another owner or format")
         names = [file["path"] for file in manifest["files"]]
         need(names == sorted(set(names)), f"{path}: files are not in order")
         for file in manifest["files"]:
+            members_of(path, file, "path length parts", "consumer")
             need(all(COMPONENT.fullmatch(part) and part not in (".", "..") for part in file["path"].split("/")),
                  f"{path}: {file['path']} is no path")
             end = 0
@@ -341,10 +353,107 @@ class Bundle:
                 need(part is file["parts"][-1] or part["length"] == MAX_PART, f"{path}: a short part")
                 need((target["length"], target["hashes"]["sha256"]) == (part["length"], part["sha256"]),
                      f"{path}: {part['target']} is not what is signed")
-                need(part["sha256"] in self.seen | self.presumed, f"objects/{part['sha256']} is missing")
+                need((8, part["sha256"]) in self.seen or part["sha256"] in self.presumed,
+                     f"objects/{part['sha256']} is missing")
                 end += part["length"]
             need(end == file["length"], f"{path}: {file['path']} is not {file['length']} bytes long")
-        return f"{owner} version {self.roles[owner]['version']}: {len(names)} files"
+        return f"{owner} version {self.roles[owner]['version']}: {len(names)} files, {conditions(path, manifest)}"
+
+
+def owners(assignment):
+    return [f"group.{name}" for name in assignment["groups"]] + [f"tenant.{name}" for name in assignment.get("tenants", [])]
+
+
+def tree_of(owner):
+    kind, name = OWNER.fullmatch(owner).groups()
+    return f"{kind}s/{name}/"
+
+
+def manifest_path(role, owner, appliance):
+    """The path of the manifest that counts for `appliance`; None if there is none."""
+    paths = [f"{tree_of(owner)}appliances/{appliance}/manifest.json", f"{tree_of(owner)}manifest.json"]
+    return next((path for path in paths if path in role["targets"]), None)
+
+
+# 3. What a manifest asks beyond files
+
+def members_of(where, value, needed, optional):
+    need(isinstance(value, dict), f"{where}: {value!r} is no object")
+    known, needed = set((needed + " " + optional).split()), set(needed.split())
+    need(needed <= value.keys() <= known, f"{where}: members are {sorted(value)}, known are {sorted(known)}")
+
+
+def span(where, text, least):
+    match = re.fullmatch(r"([0-9]+)([smh])", text)
+    seconds = int(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]] if match else -1
+    need(least <= seconds <= 86_400, f"{where}: {text} is no time from {least} s to a day")
+    return seconds
+
+
+def loopback(where, host, port):
+    try:
+        local = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        local = None
+    is_local = local and local.is_loopback and not getattr(local, "ipv4_mapped", None)
+    need(is_local and 0 < int(port) < 65_536, f"{where}: {host}:{port} is not on the appliance itself")
+
+
+def probe(where, kind, text):
+    if kind == "http":
+        match = URL.fullmatch(text)
+        need(match and len(text) <= 200, f"{where}: {text} is no URL of a loopback address")
+        loopback(where, match[1], match[2] or 80)
+    elif kind == "tcp":
+        host, _, port = text.rpartition(":")
+        need(re.fullmatch(r"[0-9.]+|\[[0-9a-f:]+\]", host) and re.fullmatch("[0-9]{1,5}", port), f"{where}: {text}")
+        loopback(where, host, port)
+    elif kind == "unix":
+        plain = re.fullmatch(r"/[!-~]*", text) and ".." not in text.split("/") and len(text) < 108
+        need(plain, f"{where}: {text} is no absolute path of a socket")
+    else:
+        need(kind == "unit" and UNIT.fullmatch(text) and len(text) <= 255, f"{where}: {kind} {text} is no probe")
+
+
+def conditions(path, manifest):
+    """When it is applied and what has to confirm it, every rule checked."""
+    apply, consumers = manifest.get("apply", {}), manifest.get("consumers", {})
+    members_of(path, apply, "", "window deadline hold confirm probes")
+    need(len(consumers) <= 16, f"{path}: too many consumers")
+    for name, consumer in consumers.items():
+        where = f"{path}: consumer {name}"
+        need(re.fullmatch(NAME, name), f"{where}: no name")
+        members_of(where, consumer, "", "unit on_change ready")
+        need(consumer.get("on_change", "none") in ("restart", "reload", "none"), f"{where}: no reaction")
+        if "unit" in consumer:
+            probe(where, "unit", consumer["unit"])
+        if "ready" in consumer:
+            probe(where, "http", consumer["ready"])
+    need(all(file.get("consumer", None) in consumers.keys() | {None} for file in manifest["files"]),
+         f"{path}: a file names a consumer that is not declared")
+    probes = list(apply.get("probes", []))
+    for entry in probes:
+        need(len(entry) == 1, f"{path}: a probe asks one thing")
+        probe(path, *next(iter(entry.items())))
+    confirm = apply.get("confirm", [])
+    need(set(confirm) <= {"consumers"}, f"{path}: {confirm} cannot confirm")
+    need(consumers or not confirm, f"{path}: no consumer is declared to wait for")
+    probes += [consumer for consumer in consumers.values() if "ready" in consumer and confirm]
+    need(len(probes) <= 16, f"{path}: too many probes")
+    deadline = span(path, apply.get("deadline", "10m"), 5)
+    hold = span(path, apply["hold"], 0) if "hold" in apply else min(10, deadline // 2)
+    need(not probes or hold < deadline, f"{path}: hold does not fit into deadline")
+    asked = []
+    if "window" in apply:
+        match = WINDOW.fullmatch(apply["window"])
+        days = match[1].split(",") if match and match[1] else []
+        need(match and match[2] != match[3] and len(days) == len(set(days)), f"{path}: {apply['window']} is no window")
+        asked.append(f"in the window {apply['window']}")
+    if confirm:
+        asked.append(f"{', '.join(sorted(consumers))} ready")
+    if probes:
+        asked.append(f"{len(probes)} probes held {hold} s")
+    return ", ".join(asked + [f"within {deadline} s"] * bool(confirm or probes)) or "at once"
 
 
 def main():
@@ -374,7 +483,7 @@ def main():
             print(f"addressed: {appliance}: " + "; ".join(owners))
         print(f"timestamp {bundle.timestamp['version']}, root {bundle.root['version']}, "
               f"jurisdiction {bundle.root['x-casemate']['jurisdiction']}")
-    except (Refused, KeyError, TypeError, AttributeError, OSError) as error:
+    except (Refused, KeyError, TypeError, AttributeError, ValueError, OSError) as error:
         print(f"refused: {error if isinstance(error, Refused) else repr(error)}", file=sys.stderr)
         return 1
     return 0

@@ -1,5 +1,6 @@
 """docs/verify/read_bundle.py, written from docs/format.md alone, reads golden bundles and refuses what was done to them."""
 import hashlib
+import importlib.util
 import pathlib
 import subprocess
 import sys
@@ -24,6 +25,43 @@ def test_a_golden_bundle_is_read_and_every_object_is_named(name):
     assert "addressed: lux-001: group.clinics" in result.stdout
     assert "addressed: lux-002" in result.stdout
     assert "groups/labs/files/nftables/rules.nft" in result.stdout
+
+
+def test_a_bundle_with_conditions_is_read_and_says_them_in_words():
+    result = read(GOLDEN / "gated.casemate")
+    assert result.returncode == 0, result.stderr
+    asked = "in the window Mon,Wed 22:00-02:00, follower, synapse ready, 5 probes held 15 s, within 120 s"
+    assert f"addressed: lux-001: group.clinics version 3: 2 files, {asked}\n" in result.stdout
+    assert "group.labs version 1: 2 files, at once" in result.stdout
+
+
+def conditions(**manifest):
+    spec = importlib.util.spec_from_file_location("read_bundle", TOP / "docs/verify/read_bundle.py")
+    reader = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reader)
+    try:
+        return reader.conditions("manifest", {"files": [], **manifest})
+    except reader.Refused as refused:
+        return f"refused: {refused}"
+
+
+def test_conditions_are_read_as_strictly_as_the_format_says():
+    def apply(**apply):
+        return conditions(apply=apply)
+
+    probes = [{"tcp": "[::1]:80"}]
+    assert apply(deadline="6s", probes=probes) == "1 probes held 3 s, within 6 s"
+    assert conditions(consumers={"a": {}}) == "at once"
+    for refused in [
+        apply(more=1), apply(window="Someday"), apply(window="Sun 02:00-02:00"), apply(window="Sun,Sun 01:00-02:00"),
+        apply(deadline="1s"), apply(deadline="25h"), apply(deadline="10s", hold="10s", probes=probes),
+        apply(confirm=["control-plane"]), apply(confirm=["consumers"]), apply(probes=[{"http": "http://10.0.0.1/"}]),
+        apply(probes=[{"http": "http://localhost/"}]), apply(probes=[{"tcp": "127.0.0.1:0"}]), apply(probes=[{}]),
+        apply(probes=[{"unix": "/run/../x"}]), apply(probes=[{"unit": "a; b.service"}]), apply(probes=probes * 17),
+        conditions(consumers={"a": {"ready": "http://[::ffff:127.0.0.1]/"}}), conditions(consumers={"a": {"verb": "x"}}),
+        conditions(files=[{"consumer": "nobody"}]),
+    ]:
+        assert refused.startswith("refused: "), refused
 
 
 def members(data):

@@ -62,6 +62,21 @@ fn the_same_bundle_again_changes_nothing_and_returns_the_earlier_receipt() {
 }
 
 #[test]
+fn a_bundle_seen_before_still_brings_its_newer_root() {
+    let (appliance, mut site) = enrolled();
+    assert_eq!(appliance.import_one(&site.issue().bundle().bytes()).code, Code::Applied);
+    site.root = 3;
+    let again = appliance.import_one(&site.issue().bundle().bytes());
+    assert_eq!(again.code, Code::AlreadyApplied, "{again:?}");
+    assert_eq!((appliance.status().root_version, appliance.receipts().len()), (3, 1));
+    // And it is stood on: a bundle that starts after it has no gap.
+    site.reissue("group.clinics", "synapse/homeserver.yaml", b"retention: 30\n");
+    let mut bundle = site.issue().bundle();
+    bundle.members.drain(..3);
+    assert_eq!(appliance.import_one(&bundle.bytes()).code, Code::Applied);
+}
+
+#[test]
 fn a_newer_bundle_becomes_generation_two() {
     let (appliance, mut site) = enrolled();
     assert_eq!(appliance.import_one(&site.issue().bundle().bytes()).code, Code::Applied);

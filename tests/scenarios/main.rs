@@ -21,6 +21,7 @@ mod intake; // the caged child over real files
 mod judge; // one bundle through the judge, shared by the others
 mod local_api; // every route against its description; the session of docs/api.md
 mod local_sockets; // the local API: roles, ranges, events, limits
+mod neighbours; // what one owner signs about another's content
 mod power; // kill -9 at any moment
 mod probation; // a generation on trial: confirmed, undone, superseded
 mod service; // under a service manager; the environment

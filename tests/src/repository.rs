@@ -484,9 +484,10 @@ pub struct Bundle {
 
 impl Bundle {
     fn objects<'a>(&mut self, contents: impl Iterator<Item = (&'a String, &'a Vec<u8>)>) {
+        let section = self.members.len();
         for (_, content) in contents {
             let kind = MemberKind::Object { digest: Digest::of(content) };
-            if !content.is_empty() && self.members.iter().all(|(known, _)| *known != kind) {
+            if !content.is_empty() && self.members[section..].iter().all(|(known, _)| *known != kind) {
                 self.members.push((kind, content.clone()));
             }
         }

@@ -12,6 +12,7 @@ use crate::exit::{Exit, Failure};
 use crate::file;
 use crate::output::{Table, bytes};
 use crate::pack::reading::{Found, read};
+use crate::plan::setting::conditions;
 
 /// Longest root read, bytes.
 const MAX_ROOT: u64 = 16 * 1024 * 1024;
@@ -84,7 +85,7 @@ fn table(path: &Path, found: &Found, inspection: &Inspection, verified: bool) ->
     for unverified in &inspection.unverified {
         fact("broken role", format!("{}: {} ({})", unverified.role, unverified.why, unverified.code));
     }
-    let mut owners = Table::new(&["  appliance", "owner", "version", "files", "size", "summary"]);
+    let mut owners = Table::new(&["  appliance", "owner", "version", "files", "size", "applied", "summary"]);
     for (id, cells) in rows(&inspection.addressees) {
         owners.row([format!("  {id}")].into_iter().chain(cells));
     }
@@ -100,10 +101,12 @@ fn rows(addressees: &[Addressee]) -> Vec<(String, Vec<String>)> {
                 Ok(found) => {
                     let size: u64 = found.manifest.files.iter().map(|file| file.length).sum();
                     let files = found.manifest.files.len().to_string();
-                    vec![owner.owner.to_string(), version, files, bytes(size), found.manifest.summary.clone()]
+                    let (applied, summary) = (conditions(&found.manifest), found.manifest.summary.clone());
+                    vec![owner.owner.to_string(), version, files, bytes(size), applied, summary]
                 }
                 Err(refusal) => {
-                    vec![owner.owner.to_string(), version, "-".into(), "-".into(), format!("refused: {refusal}")]
+                    let refused = format!("refused: {refusal}");
+                    vec![owner.owner.to_string(), version, "-".into(), "-".into(), "-".into(), refused]
                 }
             };
             rows.push((addressee.assignment.appliance.to_string(), cells));
@@ -122,6 +125,7 @@ fn value(path: &Path, found: &Found, inspection: &Inspection, verified: bool) ->
                 Ok(found) => json!({
                     "owner": owner.owner, "version": owner.version,
                     "summary": found.manifest.summary, "manifest": found.digest,
+                    "apply": found.manifest.apply, "consumers": found.manifest.consumers,
                     "files": found.manifest.files.iter()
                         .map(|file| json!({ "path": file.path, "length": file.length, "parts": file.parts.len() }))
                         .collect::<Vec<_>>(),

@@ -68,11 +68,12 @@ fn warnings(site: &Site, composition: &Composition) -> Vec<String> {
             warnings.push(format!("{path} is listed in no [[file]] and goes nowhere"));
         }
         if let Some(group) = site.groups.get(name)
-            && (!group.apply.is_plain() || !group.consumers.is_empty())
+            && group.apply.confirm.is_empty()
         {
-            warnings.push(format!(
-                "{name} asks for [apply] or [consumer]: agents that cannot do that yet refuse it whole (unsupported-manifest)"
-            ));
+            let ready = group.consumers.iter().filter(|(_, consumer)| consumer.ready.is_some());
+            warnings.extend(ready.map(|(consumer, _)| {
+                format!("{name}: nobody waits for {consumer} to be ready; write [apply] confirm = [\"consumers\"]")
+            }));
         }
     }
     let pending = site.inventory.iter().filter(|row| site.confirmed().all(|(confirmed, _)| confirmed.id != row.id));

@@ -115,7 +115,8 @@ impl Contents {
             listed.extend(document.signed.targets.clone());
         }
         let (manifests, files) = wanted(state, &assignments)?;
-        collecting.section(&manifests, is_manifest, &listed)?;
+        // A file that is somebody's manifest too stands in both sections, so that a reader never takes one for the other.
+        collecting.section(&(&manifests | &files), is_manifest, &listed)?;
         collecting.section(&files, |path| !is_manifest(path), &listed)?;
         Ok(Self {
             members: collecting.members,

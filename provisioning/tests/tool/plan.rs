@@ -192,13 +192,59 @@ fn only_roles_that_changed_get_a_new_version() {
 }
 
 #[test]
-fn what_today_s_agents_refuse_is_said_before_anybody_signs() {
+fn what_appliances_would_refuse_is_an_error_before_anybody_signs() {
+    let scene = Scene::demo();
+    let text = scene.read(BUNDLE);
+    for (more, what) in [
+        ("[apply]\nconfirm = [\"control-plane\"]\n", "needs a transport"),
+        ("[apply]\nconfirm = [\"consumers\"]\n", "declares none"),
+        ("[apply]\nhold = \"20s\"\ndeadline = \"10s\"\n[[probe]]\ntcp = \"127.0.0.1:1\"\n", "does not fit into"),
+        ("[[probe]]\nhttp = \"http://10.0.0.1/\"\n", "is no http:// URL of a loopback address"),
+        ("[[probe]]\ntcp = \"127.0.0.1:1\"\nunit = \"a.service\"\n", "a probe asks exactly one thing"),
+    ] {
+        scene.write(BUNDLE, &format!("{text}\n{more}"));
+        scene.run(&["plan"]).refused("site-invalid").says(what);
+    }
+    scene.write(BUNDLE, &format!("{text}\n[consumer.motd]\nready = \"http://127.0.0.1:1/\"\n"));
+    scene.ok(&["plan"]).says("warning: clinics: nobody waits for motd to be ready");
+}
+
+#[test]
+fn a_trial_is_shown_to_signers_with_its_defaults_and_again_by_inspect() {
     let scene = Scene::demo();
     scene.appliance("lux-001", 1, "clinics");
-    scene.write(BUNDLE, &format!("{}\n[apply]\nwindow = \"Sun 02:00-05:00\"\n", scene.read(BUNDLE)));
-    scene.ok(&["plan"]).says("warning: clinics asks for [apply] or [consumer]");
+    scene.appliance("lux-002", 2, "clinics");
+    scene.publish();
+    scene.edit(BUNDLE, "First bundle", "With a trial");
+    let more = "[apply]\nwindow = \"02:00-05:00\"\nhold = \"15s\"\nconfirm = [\"consumers\"]\n\
+        [[probe]]\ntcp = \"127.0.0.1:8448\"\n[[probe]]\nunit = \"nginx.service\"\n\
+        [consumer.motd]\nready = \"http://127.0.0.1:8080/ready\"\n";
+    scene.write(BUNDLE, &format!("{}{more}", scene.read(BUNDLE)));
+    scene
+        .ok(&["plan"])
+        .says("changed  clinics: [apply] hold none -> 15s")
+        .says("changed  clinics: [[probe]] none -> 127.0.0.1:8448 takes connections; nginx.service is active")
+        .says("changed  clinics: trial none -> motd ready and 3 probes held 15 s within 600 s, or back")
+        .says("changed  clinics: [consumer.motd] none -> follows the agent, ready at http://127.0.0.1:8080/ready");
+    scene.write("site/groups/clinics/values/lux-002.toml", "organisation = \"the second clinic\"\n");
+    scene.ok(&["plan"]);
     scene.ok(&["sign"]);
-    scene.run(&["check"]).refused("unsupported-manifest").says("lux-001 would refuse the part of group.clinics");
+    scene.ok(&["check"]).says("2 appliances would accept");
+    scene.ok(&["pack", "--dir", "out"]);
+    let bundle = format!("out/{}", scene.list("out")[0]);
+    let applied = "in the window 02:00-05:00; motd ready and 3 probes held 15 s within 600 s, or back";
+    scene.ok(&["inspect", &bundle]).says(applied);
+    // A manifest for one appliance alone asks the same.
+    let said = scene.ok(&["--json", "inspect", &bundle]).json();
+    let owner = |index: usize| said["bundles"][0]["appliances"][index]["owners"][0].clone();
+    assert_ne!(owner(0)["manifest"], owner(1)["manifest"]);
+    for owner in [owner(0), owner(1)] {
+        assert_eq!(
+            (owner["apply"]["hold"].as_str(), owner["apply"]["probes"].as_array().unwrap().len()),
+            (Some("15s"), 2)
+        );
+        assert_eq!(owner["consumers"]["motd"]["ready"], "http://127.0.0.1:8080/ready");
+    }
 }
 
 #[test]

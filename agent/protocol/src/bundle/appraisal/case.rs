@@ -11,6 +11,7 @@ use super::verdict::{
     Addressee, Device, Disposition, Inspection, OwnerManifest, OwnerVerdict, Placement, Trust, Unverified, Wanted,
 };
 use crate::bundle::archive::{Member, MemberKind};
+use crate::bundle::manifest::MAX_MANIFEST;
 use crate::bundle::part::MAX_PART;
 use crate::code::Explain;
 use crate::device::assignment::Assignment;
@@ -245,11 +246,21 @@ impl Case {
         let Some(target) = owners::manifest_for(owner, &assignment.appliance, targets) else {
             return Some(Err(OwnerRefusal::NoManifest { role }));
         };
-        let Some(digest) = super::catalogue::sha256(&targets.targets[&target]) else {
+        let file = &targets.targets[&target];
+        let Some(digest) = super::catalogue::sha256(file) else {
             return Some(Err(OwnerRefusal::Manifest { target, why: "no SHA-256 is signed for it".into() }));
         };
+        if file.length > MAX_MANIFEST {
+            let why = format!("{} bytes are signed for it, at most {MAX_MANIFEST} are allowed", file.length);
+            return Some(Err(OwnerRefusal::Manifest { target, why }));
+        }
         self.manifests.entry(digest).or_default().push(reference(target));
         None
+    }
+
+    /// Whether some manifest is still to be read.
+    pub(super) fn awaits_manifests(&self) -> bool {
+        !self.manifests.is_empty()
     }
 
     /// Whether the manifest `digest` is still to be read for somebody.
@@ -271,15 +282,14 @@ impl Case {
     }
 
     /// Every manifest has been read: what all of them together want.
-    pub(super) fn collect_wanted(&mut self) -> Result<(), Refusal> {
+    pub(super) fn collect_wanted(&mut self) {
+        for addressee in &mut self.addressees {
+            addressee.refuse_excess(MAX_WANTED_PARTS);
+        }
         let owners = self.addressees.iter().flat_map(|addressee| &addressee.owners);
-        for manifest in owners.filter_map(|owner| owner.outcome.as_ref()?.as_ref().ok()) {
+        for manifest in owners.filter_map(Slot::manifest) {
             self.wanted.extend(manifest.objects.iter().map(|wanted| ((wanted.object, wanted.length), wanted.clone())));
         }
-        if self.wanted.values().map(|wanted| wanted.parts.len()).sum::<usize>() > MAX_WANTED_PARTS {
-            return Err(Refusal::TooMany { what: "parts in all files", limit: MAX_WANTED_PARTS as u64 });
-        }
-        Ok(())
     }
 
     pub(super) fn settle(&mut self) {
@@ -309,8 +319,17 @@ impl Case {
         }
     }
 
+    /// Of lengths that exclude each other the one that asks for least: whoever signs a wrong one must not be able to
+    /// have the bundle refused for want of room.
     pub(super) fn bytes_to_stage(&self) -> u64 {
-        self.open.values().flatten().map(|(length, _)| length).sum()
+        let least = |places: &Vec<(u64, Placement)>| {
+            let mut sums: BTreeMap<u64, u64> = BTreeMap::new();
+            for (length, _) in places {
+                *sums.entry(*length).or_default() += length;
+            }
+            sums.into_values().min().unwrap_or(0)
+        };
+        self.open.values().map(least).sum()
     }
 
     /// Whether some length in `wanted` is known to be wrong.
@@ -380,7 +399,29 @@ impl Case {
     }
 }
 
+impl Slot {
+    fn manifest(&self) -> Option<&OwnerManifest> {
+        self.outcome.as_ref()?.as_ref().ok()
+    }
+
+    fn parts(&self) -> usize {
+        self.manifest().map_or(0, |manifest| manifest.objects.iter().map(|wanted| wanted.parts.len()).sum())
+    }
+}
+
 impl Addressed {
+    /// More than `limit` parts are no appliance's to hold: whoever wants most goes without, until the others fit.
+    fn refuse_excess(&mut self, limit: usize) {
+        let mut total: usize = self.owners.iter().map(Slot::parts).sum();
+        while total > limit
+            && let Some(slot) = self.owners.iter_mut().max_by_key(|slot| slot.parts())
+        {
+            let found = slot.parts();
+            total -= found;
+            slot.outcome = Some(Err(OwnerRefusal::TooManyParts { role: slot.owner.role(), found, limit }));
+        }
+    }
+
     fn finish(self) -> Addressee {
         let owners = self.owners.into_iter().map(|slot| {
             let nothing = || OwnerRefusal::NoManifest { role: slot.owner.role() };
@@ -430,4 +471,44 @@ fn unverified(role: &RoleName, error: &TufError) -> Unverified {
         source = error.source();
     }
     Unverified { role: role.clone(), code: error.code(), why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::manifest::{Apply, Manifest};
+    use crate::bundle::part::Part;
+    use crate::bundle::terms::Terms;
+    use crate::device::id::Name;
+
+    fn slot(name: &str, parts: u64) -> Slot {
+        let owner = Owner::Group(name.parse::<Name>().unwrap());
+        let part = |index: u64| Part { target: String::new(), offset: index, length: 1, sha256: Digest::of(b"x") };
+        let parts = (0..parts).map(part).collect();
+        let objects = vec![Wanted { object: Digest::of(name.as_bytes()), length: 1, parts }];
+        let (summary, files, consumers) = (String::new(), Vec::new(), BTreeMap::new());
+        let manifest = Manifest { format: 1, owner: owner.clone(), summary, files, apply: Apply::default(), consumers };
+        let terms = Terms::default();
+        let outcome = OwnerManifest { manifest, terms, raw: Vec::new(), digest: Digest::of(b""), objects };
+        Slot { owner, version: None, outcome: Some(Ok(outcome)) }
+    }
+
+    #[test]
+    fn whoever_wants_most_goes_without_until_the_others_fit() {
+        let kept = |limit| {
+            let text = format!(
+                "{{\"format\":1,\"appliance\":\"a\",\"device\":\"{}\",\"jurisdiction\":\"LU\",\"groups\":[]}}",
+                Digest::of(b"")
+            );
+            let assignment: Assignment = serde_json::from_str(&text).unwrap();
+            let owners = vec![slot("a", 3), slot("b", 50), slot("c", 40), slot("d", 2)];
+            let mut addressed = Addressed { assignment, raw: Vec::new(), owners };
+            addressed.refuse_excess(limit);
+            addressed.owners.iter().map(|slot| slot.manifest().is_some()).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(95), [true; 4]);
+        assert_eq!(kept(94), [true, false, true, true]);
+        assert_eq!(kept(44), [true, false, false, true]);
+        assert_eq!(kept(0), [false; 4]);
+    }
 }

@@ -52,6 +52,11 @@ impl Catalogue {
         self.ranks.contains_key(digest)
     }
 
+    /// Whether `digest` has come already.
+    pub(super) fn has_passed(&self, digest: &Digest) -> bool {
+        self.seen.contains(digest)
+    }
+
     /// Takes note of a listed object: it must have a signed length, must not have come before, and must stand in
     /// order.
     pub(super) fn pass(&mut self, digest: &Digest, length: u64, order: Order) -> Result<(), Refusal> {

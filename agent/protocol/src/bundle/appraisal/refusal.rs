@@ -155,6 +155,16 @@ pub enum OwnerRefusal {
         /// What is wrong.
         why: String,
     },
+    /// All owners together want more parts than an appliance takes from one bundle, and this one most.
+    #[error("the files of role {role} have {found} parts, at most {limit} are allowed for all owners together")]
+    TooManyParts {
+        /// The role.
+        role: RoleName,
+        /// How many.
+        found: usize,
+        /// How many may be.
+        limit: usize,
+    },
     /// The manifest's conditions are malformed, or this version cannot meet them.
     #[error("the manifest {target} asks for what cannot be done")]
     Terms {
@@ -191,6 +201,7 @@ impl Explain for OwnerRefusal {
         match self {
             Self::Unverified { .. } | Self::NoManifest { .. } => Code::OwnerUnverified,
             Self::Manifest { .. } => Code::ManifestInvalid,
+            Self::TooManyParts { .. } => Code::TooLarge,
             Self::Terms { source, .. } => source.code(),
         }
     }

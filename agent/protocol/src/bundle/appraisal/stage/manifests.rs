@@ -40,7 +40,9 @@ impl Manifests {
         if let Some(member) = member
             && let MemberKind::Object { digest } = member.kind
         {
-            if self.manifests.lists(&digest) {
+            // What is listed as a file too stands in both sections: here it comes first.
+            let is_file = self.files.lists(&digest);
+            if self.manifests.lists(&digest) && !(is_file && self.manifests.has_passed(&digest)) {
                 let order = if case.unverified.is_empty() { Order::Strict } else { Order::Unknown };
                 self.manifests.pass(&digest, member.length, order)?;
                 return if case.awaits(&digest) {
@@ -49,11 +51,12 @@ impl Manifests {
                     Ok(Step::Do(Disposition::Skip))
                 };
             }
-            if !case.unverified.is_empty() && !self.files.lists(&digest) {
+            // While manifests are to come, a file stands here because a role that does not verify calls it its manifest.
+            if !case.unverified.is_empty() && (!is_file || case.awaits_manifests()) {
                 return case.unknown(member, "no signed metadata lists it");
             }
         }
-        case.collect_wanted()?;
+        case.collect_wanted();
         case.contested = self.files.contested();
         let files = Files::new(std::mem::take(&mut self.files), std::mem::take(&mut self.manifests));
         Ok(Step::Next(Box::new(Stage::Files(files))))

@@ -256,3 +256,21 @@ fn floors_survive_being_written_and_read() {
     assert_eq!(serde_json::from_str::<crate::tuf::floors::Floors>(&text).unwrap(), appliance.stored.floors);
     assert!(text.len() < 2_000, "{}", text.len());
 }
+
+#[test]
+fn another_timestamp_under_one_version_is_not_covered_by_a_cached_one_that_was_never_accepted() {
+    let mut repository = Repository::new();
+    let mut appliance = Appliance::foreign(&repository);
+    appliance.update(&mut repository).unwrap();
+    // Both are signed and of the accepted version, and neither is what was accepted.
+    repository.doc("timestamp")["expires"] = json!(in_days(40));
+    repository.serve("timestamp");
+    let planted = repository.files["timestamp.json"].clone();
+    repository.doc("timestamp")["expires"] = json!(in_days(41));
+    repository.serve("timestamp");
+    // What was accepted stands in for the fork, as TUF asks of a client that is not ours alone.
+    appliance.clone().update(&mut repository).unwrap();
+    appliance.stored.cached.insert(RoleName::timestamp(), planted);
+    let error = appliance.update(&mut repository).unwrap_err();
+    assert!(matches!(error, TufError::Forked { .. }), "{error}");
+}

@@ -239,3 +239,12 @@ fn a_repeated_key_in_a_document_is_refused() {
     repository.serve_raw("timestamp", doubled.into_bytes());
     assert!(matches!(appliance.update(&mut repository), Err(TufError::Malformed { .. })));
 }
+
+#[test]
+fn a_key_the_root_knows_counts_only_for_roles_that_list_it() {
+    // One signature is enough for both, and alice's is a right one, by a key of this very root.
+    for name in ["snapshot", "timestamp"] {
+        let error = refusal(name, |repository| repository.sign_with(name, &["alice"]));
+        assert!(is_unsigned(&error, name), "{error}");
+    }
+}
