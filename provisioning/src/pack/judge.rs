@@ -42,7 +42,7 @@ pub(crate) enum JudgeError {
         owner: Owner,
         /// Why.
         #[source]
-        source: OwnerRefusal,
+        source: Box<OwnerRefusal>,
     },
     /// The root cannot be trusted by anybody.
     #[error("the root is refused")]
@@ -112,7 +112,7 @@ impl Judge {
             for owner in &addressee.owners {
                 if let Err(source) = &owner.outcome {
                     let (appliance, owner) = (addressee.assignment.appliance.clone(), owner.owner.clone());
-                    return Err(JudgeError::Owner { appliance, owner, source: source.clone() });
+                    return Err(JudgeError::Owner { appliance, owner, source: Box::new(source.clone()) });
                 }
             }
         }
@@ -129,7 +129,7 @@ impl Judge {
         let verdict = appraisal.finish().map_err(|source| JudgeError::Refused { whom: id.to_string(), source })?;
         for owner in verdict.addressee.owners {
             if let Err(source) = owner.outcome {
-                return Err(JudgeError::Owner { appliance: id, owner: owner.owner, source });
+                return Err(JudgeError::Owner { appliance: id, owner: owner.owner, source: Box::new(source) });
             }
         }
         Ok(())

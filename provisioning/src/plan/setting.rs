@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use casemate_protocol::bundle::manifest::{Consumer, Manifest, OnChange};
 use casemate_protocol::bundle::probe::Probe;
+use casemate_protocol::bundle::terms::Terms;
 use casemate_protocol::device::id::Name;
 
 /// The differences in words: `[apply] window none -> Sun 02:00-05:00`.
@@ -48,7 +49,7 @@ pub(crate) fn conditions(manifest: &Manifest) -> String {
 
 /// What has to work, for how long and by when, defaults filled in; none if the switch alone commits.
 fn trial(manifest: &Manifest) -> Option<String> {
-    let terms = manifest.terms().ok().filter(|terms| terms.is_gated())?;
+    let terms = manifest.terms().ok().filter(Terms::is_gated)?;
     let consumers: Vec<_> = terms.awaited.iter().map(ToString::to_string).collect();
     let ready = (!consumers.is_empty()).then(|| format!("{} ready", consumers.join(", ")));
     let count = manifest.probes().map_or(0, |probes| probes.len());

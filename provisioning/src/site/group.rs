@@ -117,7 +117,7 @@ impl Group {
         reading.head(&written);
         let consumers = reading.consumers(written.consumer);
         reading.confirmations(&written.apply.confirm, &consumers);
-        let apply = reading.apply(written.apply, written.probe);
+        let apply = reading.apply(&written.apply, &written.probe);
         let files = reading.files(written.file, &consumers);
         if reading.findings.is_empty() {
             // What is wrong only together has no line of its own.
@@ -166,7 +166,7 @@ impl Reading<'_> {
     }
 
     /// Each setting is judged by the appliance's own reading of the manifest, alone, so that its own line is named.
-    fn apply(&mut self, written: ApplyWritten, probes: Vec<Spanned<ProbeWritten>>) -> Apply {
+    fn apply(&mut self, written: &ApplyWritten, probes: &[Spanned<ProbeWritten>]) -> Apply {
         let text = |setting: &Option<Spanned<String>>| setting.as_ref().map(|setting| setting.get_ref().clone());
         let apply = Apply {
             window: text(&written.window),
@@ -204,7 +204,7 @@ impl Reading<'_> {
         }
     }
 
-    fn probes(&mut self, written: Vec<Spanned<ProbeWritten>>) -> Vec<Probe> {
+    fn probes(&mut self, written: &[Spanned<ProbeWritten>]) -> Vec<Probe> {
         let mut probes = Vec::new();
         for entry in written {
             let ProbeWritten { http, tcp, unix, unit } = entry.get_ref();
@@ -216,10 +216,10 @@ impl Reading<'_> {
             ];
             let mut named = kinds.into_iter().flatten();
             let (Some(probe), None) = (named.next(), named.next()) else {
-                self.wrong(&entry, "a probe asks exactly one thing", "write one of http, tcp, unix or unit");
+                self.wrong(entry, "a probe asks exactly one thing", "write one of http, tcp, unix or unit");
                 continue;
             };
-            self.judge(&entry, &Apply { probes: vec![probe.clone()], ..Apply::default() }, &BTreeMap::new());
+            self.judge(entry, &Apply { probes: vec![probe.clone()], ..Apply::default() }, &BTreeMap::new());
             probes.push(probe);
         }
         probes
