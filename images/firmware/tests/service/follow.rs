@@ -1,5 +1,10 @@
 //! Events, reports, restarts, what is undone.
 
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use casemate_firmware::slot::{Files, Progress, SlotError, SlotName, SlotWriter, Slots};
 use casemate_protocol::digest::Digest;
 use serde_json::{Value, json};
 
@@ -12,6 +17,30 @@ const PATH: &str = "firmware/fw.img";
 fn assigned(bench: &Bench, state: &str, generation: u64) -> Value {
     bench.assign("fw.img", NEW);
     tree(state, generation, &bench.path("generation"), &[(PATH, NEW)])
+}
+
+/// A writer whose medium rots: what it reads back is never what it wrote.
+#[derive(Debug)]
+struct Rotten {
+    files: Files,
+    attempts: Arc<AtomicUsize>,
+}
+
+impl SlotWriter for Rotten {
+    async fn look(&self) -> Result<Slots, SlotError> {
+        self.files.look().await
+    }
+
+    async fn install(&self, artifact: &Path, _: &Progress) -> Result<SlotName, SlotError> {
+        self.attempts.fetch_add(1, Ordering::Relaxed);
+        let slot = artifact.parent().unwrap().with_file_name("b");
+        let rot: Progress = Arc::new(move |_| std::fs::write(&slot, "rotten").unwrap());
+        self.files.install(artifact, &rot).await
+    }
+
+    async fn boot_next(&self, slot: &SlotName) -> Result<(), SlotError> {
+        self.files.boot_next(slot).await
+    }
 }
 
 fn nothing_current() -> Value {
@@ -251,5 +280,38 @@ fn a_report_nobody_waits_for_ends_nothing() {
         agent.script().trees = [assigned(&bench, "probation", 5)].into();
         events.send(3, "generation").await;
         assert_eq!(agent.report().await, ready(5));
+    });
+}
+
+#[test]
+fn a_slot_whose_writing_failed_is_not_taken_for_what_it_held_before() {
+    run(async {
+        let bench = Bench::new();
+        let mut agent = StandIn::start(bench.folder.path(), assigned(&bench, "probation", 4));
+        let service = bench.start(bench.files(), "first");
+        assert_eq!(agent.report().await, ready(4));
+        drop(service);
+
+        let april = b"the firmware of April";
+        bench.assign("april.img", april);
+        let next = tree("probation", 5, &bench.path("generation"), &[("firmware/april.img", april)]);
+        agent.script().trees = [next].into();
+        let attempts = Arc::new(AtomicUsize::new(0));
+        let service = bench.start(Rotten { files: bench.files(), attempts: Arc::clone(&attempts) }, "first");
+        let _first = agent.stream().await;
+        let mut events = agent.stream().await;
+        assert_eq!(agent.report().await, failed(5, "read-back-differs"));
+        assert_eq!((bench.next(), bench.slot("b")), ("a".into(), b"rotten".to_vec()));
+        // What failed for good is not tried again with every event.
+        events.send(9, "generation").await;
+        events.send(10, "generation").await;
+        let _events = agent.settled(events).await;
+        assert_eq!(attempts.load(Ordering::Relaxed), 1);
+        drop(service);
+
+        agent.script().trees = [assigned(&bench, "probation", 6)].into();
+        let _service = bench.start(bench.files(), "first");
+        while agent.report().await != ready(6) {}
+        assert_eq!((bench.slot("b"), bench.next()), (NEW.to_vec(), "b".into()));
     });
 }
