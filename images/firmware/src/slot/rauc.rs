@@ -131,7 +131,7 @@ impl SlotWriter for Rauc {
             let message = rauc.last_error().await.map_err(|source| self.failed(source))?;
             return Err(SlotError::Refused { reason: last_error::reason(&message), message });
         }
-        // `Completed` comes before `Operation` is idle again, and RAUC answers nothing until then.
+        // `Operation` turns idle after `Completed`; until then RAUC may refuse to be asked.
         self.idle(&rauc).await?;
         let slots = self.slots(&rauc).await?;
         if slots.next == slots.booted {

@@ -23,7 +23,10 @@ case $1 in
   get-primary) cat primary ;;
   set-primary) echo "$2" >primary ;;
   get-state) cat "state.$2" 2>/dev/null || echo good ;;
-  set-state) echo "$3" >"state.$2" ;;
+  set-state)
+    echo "$3" >"state.$2"
+    if [ -p held ]; then echo "$PPID" >held; read -r _ <go; fi
+    ;;
 esac
 "#;
 
@@ -149,6 +152,32 @@ impl Bench {
     }
 }
 
+/// Makes RAUC stop in the middle: it asks the boot loader to mark the slot bad before it writes.
+struct Hold<'a>(&'a Bench);
+
+impl<'a> Hold<'a> {
+    fn new(bench: &'a Bench) -> Self {
+        for name in ["held", "go"] {
+            nix::unistd::mkfifo(&bench.path(name), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        }
+        Self(bench)
+    }
+
+    /// Waits until RAUC stands there; its process id.
+    async fn reached(&self) -> i32 {
+        let path = self.0.path("held");
+        let said = tokio::task::spawn_blocking(move || std::fs::read_to_string(path).unwrap());
+        said.await.unwrap().trim().parse().unwrap()
+    }
+
+    /// Lets RAUC go on, this time and every time after.
+    async fn release(self) {
+        let (held, go) = (self.0.path("held"), self.0.path("go"));
+        std::fs::remove_file(held).unwrap();
+        tokio::task::spawn_blocking(move || std::fs::write(go, "go\n").unwrap()).await.unwrap();
+    }
+}
+
 /// Runs a tool to its end.
 fn tool(command: &mut Command) {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; .ci/setup test installs it"));
@@ -271,6 +300,47 @@ fn what_rauc_refuses_is_reported_with_a_word_and_the_running_slot_boots_next() {
             assert_eq!((system.primary(), slot(&system, "a") == vec![1; IMAGE]), ("A".into(), true), "{reason}");
         }
         assert!(slot(&system, "b") == vec![2; IMAGE]);
+    });
+}
+
+#[test]
+fn a_rauc_that_dies_in_the_middle_is_not_waited_for() {
+    run(async {
+        let Some(system) = System::start() else { return };
+        system.bundle("good", "casemate-bench", "site", &image());
+        let (hold, rauc, path) = (Hold::new(&system.bench), system.rauc(), system.bench.path("good.raucb"));
+        let unheard: Progress = Arc::new(|_| {});
+        let (installed, ()) = tokio::join!(rauc.install(&path, &unheard), async {
+            let pid = nix::unistd::Pid::from_raw(hold.reached().await);
+            nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+        });
+        let error = installed.unwrap_err();
+        assert_eq!(error.reason(), Reason::InstallerUnreachable, "{error}");
+        // A dead RAUC leaves its mount behind; a machine loses it with the next boot.
+        tool(Command::new("umount").arg(system.bench.path("mount/bundle")));
+        hold.release().await;
+        assert_eq!(system.primary(), "A");
+        // The next call brings RAUC back.
+        assert_eq!(rauc.install(&path, &unheard).await.unwrap(), SlotName::new("system.1"));
+    });
+}
+
+#[test]
+fn a_rauc_that_takes_too_long_is_given_up_and_waited_for_before_it_is_asked_again() {
+    run(async {
+        let Some(system) = System::start() else { return };
+        system.bundle("good", "casemate-bench", "site", &image());
+        let (hold, path) = (Hold::new(&system.bench), system.bench.path("good.raucb"));
+        let unheard: Progress = Arc::new(|_| {});
+        let hasty = Rauc::new(system.bench.path("bus"), Duration::from_secs(2));
+        // Has the bus start RAUC, which is not what is timed.
+        system.rauc().look().await.unwrap();
+        let (installed, _pid) = tokio::join!(hasty.install(&path, &unheard), hold.reached());
+        assert_eq!(installed.unwrap_err().reason(), Reason::TimedOut);
+        assert_eq!(hasty.look().await.unwrap_err().reason(), Reason::InstallerBusy);
+        let patient = system.rauc();
+        let (slots, ()) = tokio::join!(patient.look(), hold.release());
+        assert_eq!(slots.unwrap().next, SlotName::new("system.1"));
     });
 }
 
