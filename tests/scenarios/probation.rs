@@ -263,3 +263,229 @@ fn a_probe_that_never_holds_undoes_the_generation_at_the_deadline() {
     assert_eq!(appliance.current(HOMESERVER).unwrap(), MARCH);
     assert_eq!(receipt(&appliance), (2, Code::ProbeFailed, clinics(Code::ProbeFailed)));
 }
+
+#[test]
+fn a_trial_goes_on_after_a_kill_with_the_deadline_it_had() {
+    let (appliance, _) = on_trial();
+    // Every question starts the agent anew; one that was killed differs from one that stopped only in its journal's end.
+    appliance.pass(300);
+    assert_eq!(appliance.status().owners[0].deadline_in_s, Some(300));
+    appliance.pass(299);
+    assert_eq!(appliance.status().owners[0].state, OwnerState::Probation);
+    appliance.pass(1);
+    assert_eq!(appliance.status().owners[0].state, OwnerState::Committed);
+    assert_eq!(appliance.current(HOMESERVER).unwrap(), MARCH);
+    assert_eq!(receipt(&appliance), (2, Code::ConsumerSilent, clinics(Code::ConsumerSilent)));
+}
+
+#[test]
+fn a_trial_starts_anew_after_a_reboot_and_ends_at_the_third() {
+    let (appliance, mut site) = on_trial();
+    for _ in 0..2 {
+        appliance.pass(500);
+        appliance.reboot();
+        let status = appliance.status();
+        assert_eq!((status.owners[0].state, status.owners[0].deadline_in_s), (OwnerState::Probation, Some(600)));
+        assert_eq!(status.owners[0].awaited, [name("synapse")]);
+    }
+    appliance.reboot();
+    assert_eq!(appliance.status().owners[0].state, OwnerState::Committed);
+    assert_eq!(appliance.current(HOMESERVER).unwrap(), MARCH);
+    let code = Code::ProbationInterrupted;
+    assert_eq!(receipt(&appliance), (2, code, clinics(code)));
+
+    // One that is confirmed after a reboot is as good as any.
+    site.reissue("group.clinics", FILE, APRIL);
+    assert_eq!(appliance.import_one(&site.issue().bundle().bytes()).code, Code::Probation);
+    appliance.reboot();
+    appliance.ask(said(3, Outcome::Ready)).unwrap();
+    assert_eq!(receipt(&appliance), (3, Code::Applied, clinics(Code::Applied)));
+}
+
+/// The next issue is switched to on Sundays between two and five. Samples are signed on a Sunday at noon.
+fn on_sundays(site: &mut Site) {
+    site.owner("group.clinics").apply = Apply { window: Some("Sun 02:00-05:00".into()), ..Apply::default() };
+}
+
+const DAY: u64 = 86_400;
+
+#[test]
+fn a_generation_waits_for_its_window_and_is_switched_to_when_it_opens() {
+    let (appliance, mut site) = enrolled();
+    assert_eq!(appliance.import_one(&site.issue().bundle().bytes()).code, Code::Applied);
+    on_sundays(&mut site);
+    site.reissue("group.clinics", FILE, APRIL);
+    let bundle = site.issue().bundle().bytes();
+    let report = appliance.import_one(&bundle);
+    assert_eq!((report.code, report.bundles[0].receipt), (Code::Waiting, None), "{report:?}");
+    assert_eq!(appliance.health().reasons, [Code::Waiting]);
+    let owner = appliance.status().owners[0].clone();
+    assert_eq!((owner.state, owner.opens_in_s), (OwnerState::Waiting, Some(6 * DAY + 14 * 3_600)));
+    assert_eq!(owner.next.map(|next| next.number), Some(2));
+    assert_eq!(appliance.import_one(&bundle).code, Code::Waiting);
+
+    appliance.pass(6 * DAY + 14 * 3_600 - 1);
+    assert_eq!(appliance.status().owners[0].state, OwnerState::Waiting);
+    assert_eq!(appliance.current(HOMESERVER).unwrap(), MARCH);
+    appliance.pass(1);
+    assert_eq!(appliance.status().owners[0].state, OwnerState::Committed);
+    assert_eq!(appliance.current(HOMESERVER).unwrap(), APRIL);
+    assert_eq!(receipt(&appliance), (2, Code::Applied, clinics(Code::Applied)));
+}
+
+#[test]
+fn in_an_open_window_nothing_is_waited_for() {
+    let (appliance, mut site) = enrolled();
+    on_sundays(&mut site);
+    appliance.set_clock("2026-03-08T04:59:59Z".parse().unwrap());
+    assert_eq!(appliance.import_one(&site.issue().bundle().bytes()).code, Code::Applied);
+}
+
+#[test]
+fn with_a_clock_nobody_believes_a_window_is_waited_for_by_uptime() {
+    let (appliance, mut site) = enrolled();
+    on_sundays(&mut site);
+    appliance.set_clock("1970-01-04T03:00:00Z".parse().unwrap());
+    assert_eq!(appliance.import_one(&site.issue().bundle().bytes()).code, Code::Waiting);
+    appliance.pass(7 * DAY - 1);
+    assert_eq!(appliance.status().owners[0].state, OwnerState::Waiting);
+    appliance.pass(1);
+    assert_eq!(appliance.status().owners[0].state, OwnerState::Committed);
+    assert_eq!(receipt(&appliance), (1, Code::Applied, clinics(Code::Applied)));
+}
+
+#[test]
+fn a_newer_bundle_ends_a_trial_and_a_wait_and_each_bundle_has_its_receipt() {
+    for gate_it in [gate, on_sundays] {
+        let (appliance, mut site) = enrolled();
+        assert_eq!(appliance.import_one(&site.issue().bundle().bytes()).code, Code::Applied);
+        gate_it(&mut site);
+        site.reissue("group.clinics", FILE, APRIL);
+        assert!(matches!(appliance.import_one(&site.issue().bundle().bytes()).code, Code::Probation | Code::Waiting));
+        // The way back needs neither the consumer nor the window.
+        site.owner("group.clinics").apply = Apply::default();
+        site.reissue("group.clinics", FILE, b"may\n");
+        let report = appliance.import_one(&site.issue().bundle().bytes());
+        assert_eq!((report.code, report.bundles[0].receipt), (Code::Applied, Some(3)), "{report:?}");
+        assert_eq!(appliance.current(HOMESERVER).unwrap(), b"may\n");
+        let receipts = appliance.receipts();
+        let told = |index: usize| {
+            let receipt = &receipts[index].predicate;
+            let owner = &receipt.owners[0];
+            let number = |generation: &Option<casemate_protocol::evidence::receipt::GenerationRef>| {
+                generation.as_ref().map(|generation| generation.number)
+            };
+            (receipts[index].subject[0].name.clone(), receipt.code, number(&owner.before), number(&owner.after))
+        };
+        assert_eq!(told(1), ("timestamp/2".into(), Code::Superseded, Some(1), Some(1)));
+        assert_eq!(told(2), ("timestamp/3".into(), Code::Applied, Some(1), Some(3)));
+        assert_eq!(receipts.len(), 3);
+    }
+}
+
+/// Clinics, labs and the tenant `north` are served, clinics and the tenant ask their consumers.
+fn three_owners() -> (Appliance, Site) {
+    let (appliance, mut site) = (Appliance::new(crate::AGENT), Site::sample());
+    appliance.enrol(&mut site, "lux-002");
+    assert_eq!(appliance.import_one(&site.issue().bundle().bytes()).code, Code::Applied);
+    gate(&mut site);
+    let confirm = vec!["consumers".into()];
+    site.owner("tenant.north").apply = Apply { confirm, ..Apply::default() };
+    site.owner("tenant.north").edit = |manifest| {
+        let consumer = Consumer { unit: None, on_change: Default::default(), ready: None };
+        manifest.consumers = BTreeMap::from([(name("app"), consumer)]);
+    };
+    (appliance, site)
+}
+
+fn tenant_said(generation: u64, outcome: Outcome) -> Call {
+    let report = ConsumerReport { owner: "tenant.north".parse().unwrap(), generation, outcome, reason: None };
+    Call::Report { consumer: name("app"), report }
+}
+
+#[test]
+fn a_tenant_that_fails_leaves_the_groups_new_generation_in_place() {
+    let (appliance, mut site) = three_owners();
+    site.reissue("group.clinics", FILE, APRIL);
+    site.owner("tenant.north").version += 1;
+    site.owner("tenant.north").files.insert("app/config.toml".into(), b"answer = 43\n".to_vec());
+    let report = appliance.import_one(&site.issue().bundle().bytes());
+    let codes: Vec<_> = report.bundles[0].owners.iter().map(|owner| (owner.id.to_string(), owner.code)).collect();
+    let expected =
+        [("group.labs", Code::AlreadyApplied), ("group.clinics", Code::Probation), ("tenant.north", Code::Probation)];
+    assert_eq!(codes, expected.map(|(owner, code)| (owner.to_string(), code)));
+
+    appliance.ask(said(2, Outcome::Ready)).unwrap();
+    assert_eq!(appliance.receipts().len(), 1, "the tenant is still on trial");
+    appliance.ask(tenant_said(2, Outcome::Failed)).unwrap();
+    assert_eq!(appliance.current(HOMESERVER).unwrap(), APRIL);
+    assert_eq!(appliance.current("tenants/north/app/config.toml").unwrap(), b"answer = 42\n");
+    let (count, code, mut owners) = receipt(&appliance);
+    owners.sort();
+    let expected = [
+        ("group.clinics", Code::Applied),
+        ("group.labs", Code::AlreadyApplied),
+        ("tenant.north", Code::ConsumerFailed),
+    ];
+    assert_eq!((count, code), (2, Code::ConsumerFailed));
+    assert_eq!(owners, expected.map(|(owner, code)| (owner.to_string(), code)));
+}
+
+#[test]
+fn what_a_newer_bundle_brings_unchanged_stays_on_trial() {
+    let (appliance, mut site) = three_owners();
+    site.reissue("group.clinics", FILE, APRIL);
+    site.owner("tenant.north").version += 1;
+    site.owner("tenant.north").files.insert("app/config.toml".into(), b"answer = 43\n".to_vec());
+    assert_eq!(appliance.import_one(&site.issue().bundle().bytes()).code, Code::Probation);
+    appliance.pass(100);
+    // The tenant repairs its own part; the group's is the same.
+    site.version += 1;
+    site.owner("tenant.north").version += 1;
+    site.owner("tenant.north").files.insert("app/config.toml".into(), b"answer = 44\n".to_vec());
+    assert_eq!(appliance.import_one(&site.issue().bundle().bytes()).code, Code::Probation);
+    let (count, code, mut owners) = receipt(&appliance);
+    owners.sort();
+    let superseded =
+        [("group.clinics", Code::Superseded), ("group.labs", Code::AlreadyApplied), ("tenant.north", Code::Superseded)];
+    assert_eq!((count, code), (2, Code::Superseded));
+    assert_eq!(owners, superseded.map(|(owner, code)| (owner.to_string(), code)));
+
+    let status = appliance.status();
+    let clinics = status.owners.iter().find(|owner| owner.id.to_string() == "group.clinics").unwrap();
+    assert_eq!((clinics.current.as_ref().unwrap().number, clinics.deadline_in_s), (2, Some(500)));
+    appliance.ask(said(2, Outcome::Ready)).unwrap();
+    appliance.ask(tenant_said(3, Outcome::Ready)).unwrap();
+    let (count, code, owners) = receipt(&appliance);
+    assert_eq!((count, code), (3, Code::Applied));
+    assert!(owners.contains(&("group.clinics".into(), Code::Applied)), "{owners:?}");
+    assert_eq!(owners.len(), 3);
+}
+
+#[test]
+fn a_dry_run_says_what_would_change_and_keeps_nothing() {
+    let (appliance, site) = in_march();
+    let before = (appliance.status().journal, appliance.receipts().len(), objects(&appliance));
+    appliance.carry(&[("april.casemate", &site.issue().bundle().bytes())]);
+    let call = |dry_run| Call::Import { source: ImportSource::Path(appliance.path("stick")), wait: false, dry_run };
+    let report = bundle(appliance.ask(call(true)).unwrap());
+    assert_eq!((report.code, report.receipt), (Code::Probation, None), "{report:?}");
+    let [diff] = report.diff.as_slice() else { panic!("{report:?}") };
+    let files: Vec<_> = diff.files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!((files, diff.consumers.as_slice()), (vec![FILE], &[name("synapse")][..]));
+    assert_eq!((appliance.status().journal, appliance.receipts().len(), objects(&appliance)), before);
+    assert_eq!(std::fs::read_dir(appliance.path("state/staging")).unwrap().count(), 0);
+    assert_eq!(appliance.current(HOMESERVER).unwrap(), MARCH);
+
+    // The floor did not move either: what it said is what happens.
+    assert_eq!(bundle(appliance.ask(call(false)).unwrap()).code, Code::Probation);
+    let diff: casemate_agent::local_api::answer::DiffReport =
+        serde_json::from_value(appliance.ask(Call::Diff).unwrap()).unwrap();
+    assert_eq!((diff.owners[0].files.len(), diff.owners[0].consumers.as_slice()), (1, &[name("synapse")][..]));
+    let refused = bundle(appliance.ask(call(true)).unwrap());
+    assert_eq!(refused.code, Code::Probation);
+}
+
+fn objects(appliance: &Appliance) -> usize {
+    std::fs::read_dir(appliance.path("state/objects")).unwrap().count()
+}

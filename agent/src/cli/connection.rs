@@ -1,6 +1,7 @@
 //! How a command reaches the state: through the daemon's socket, or by hosting the loop itself.
 
-use std::path::PathBuf;
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
 
 use casemate_protocol::code::{Code, Explain};
 use serde::Serialize;
@@ -11,10 +12,9 @@ use thiserror::Error;
 use crate::clock::WallClock;
 use crate::config::{Config, ConfigError};
 use crate::exit::Failure;
-use crate::intake::Progress;
 use crate::local_api::call::{Answer, Call};
 use crate::local_api::client::Client;
-use crate::runtime::Agent;
+use crate::runtime::{self, Look};
 
 /// What goes wrong around a call.
 #[derive(Debug, Error)]
@@ -106,30 +106,36 @@ pub(super) fn ask(setup: &Setup, call: Call) -> Answer {
     ask_watching(setup, call, |_| {})
 }
 
-/// As [`ask`]; where the loop is hosted here, `look` is told how far an import is.
-pub(super) fn ask_watching(setup: &Setup, call: Call, look: impl Fn(Progress) + Send + 'static) -> Answer {
+/// As [`ask`]; `look` is told how things stand meanwhile. How far a bundle is read only a loop hosted here tells.
+pub(super) fn ask_watching(setup: &Setup, call: Call, look: impl Fn(Look)) -> Answer {
     let config = setup.load()?;
     block_on(async move {
-        if let Some(client) = Client::connect(config.admin_socket()).await {
-            return client.call(&call).await;
+        let socket = config.admin_socket();
+        if let Some(client) = Client::connect(socket).await {
+            return tokio::select! {
+                answer = client.call(&call) => answer,
+                never = tell(socket, &look), if runtime::waits(&call) => match never {},
+            };
         }
         // Whoever makes the folder owns it: a question asked by root must not lock the agent's user out.
         if !matches!(call, Call::EnrolRequest) && !config.state.exists() {
             return Err(CommandError::NoState(config.state).into());
         }
-        let agent = Agent::start(config).await?;
-        let mut progress = agent.progress();
-        tokio::spawn(async move {
-            while progress.changed().await.is_ok() {
-                look(*progress.borrow_and_update());
-            }
-        });
-        let answer = agent.call(call).await;
-        let stopped = agent.stop().await;
-        let answer = answer?;
-        stopped?;
-        Ok(answer)
+        runtime::host(config, call, look).await
     })
+}
+
+/// Tells how the daemon's owners stand, from time to time.
+async fn tell(socket: &Path, look: &impl Fn(Look)) -> Infallible {
+    let mut ticks = tokio::time::interval(runtime::TELL_EVERY);
+    loop {
+        ticks.tick().await;
+        if let Some(client) = Client::connect(socket).await
+            && let Ok(status) = client.call(&Call::Status).await
+        {
+            look(Look::Standing(status));
+        }
+    }
 }
 
 /// As [`ask`], with the answer read.

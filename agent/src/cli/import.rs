@@ -1,5 +1,6 @@
 //! `import`.
 
+use std::cell::RefCell;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,27 +8,40 @@ use std::time::Duration;
 use casemate_protocol::code::{Class, Code};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
 
 use super::connection::{CommandError, Setup, ask_watching, print_json, read};
+use super::diff;
 use crate::exit::Failure;
 use crate::intake::Progress;
-use crate::local_api::answer::{BundleReport, ImportReport};
+use crate::local_api::answer::{BundleReport, ImportReport, OwnerState, StatusReport};
 use crate::local_api::call::{Call, ImportSource};
+use crate::runtime::Look;
 
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// A bundle, a folder of bundles, or a stick with `in/`.
     path: PathBuf,
+    /// Verify it and show what would change, file by file; change nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not wait until consumers and probes have confirmed the generation; the receipt says later what became of it.
+    #[arg(long)]
+    no_wait: bool,
 }
 
 impl Import {
     pub(super) fn run(self, setup: &Setup) -> Result<Code, Failure> {
         let absolute = self.path.canonicalize();
         let path = absolute.map_err(|source| CommandError::Read { path: self.path.clone(), source })?;
-        let call = Call::Import { source: ImportSource::Path(path), wait: false, dry_run: false };
+        let (wait, dry_run) = (!self.no_wait, self.dry_run);
+        let call = Call::Import { source: ImportSource::Path(path), wait, dry_run };
         let bar = progress_bar();
-        let shown = bar.clone();
-        let answer = ask_watching(setup, call, move |step| show_progress(&shown, step));
+        let told = RefCell::new(String::new());
+        let answer = ask_watching(setup, call, |look| match look {
+            Look::Reading(step) => show_progress(&bar, step),
+            Look::Standing(status) => show_trials(&bar, status, &mut told.borrow_mut()),
+        });
         bar.finish_and_clear();
         let report: ImportReport = read(answer?)?;
         if setup.json {
@@ -65,6 +79,33 @@ fn show_progress(bar: &ProgressBar, step: Progress) {
     bar.set_position(step.done);
 }
 
+/// Says what is waited for: on the bar where there is one, otherwise a line whenever that changes.
+fn show_trials(bar: &ProgressBar, status: Value, told: &mut String) {
+    let Ok(status) = read::<StatusReport>(status) else { return };
+    let on_trial = status.owners.iter().filter(|owner| owner.state == OwnerState::Probation);
+    let mut text = Vec::new();
+    let mut left = None;
+    for owner in on_trial {
+        let generation = owner.current.as_ref().map_or(0, |current| current.number);
+        let whom = match owner.awaited.as_slice() {
+            [] => "its probes".into(),
+            awaited => awaited.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        };
+        text.push(format!("{}: generation {generation} is on trial, waiting for {whom}", owner.id));
+        left = left.into_iter().chain(owner.deadline_in_s).min();
+    }
+    let (text, left) = (text.join("; "), left.unwrap_or(0));
+    if text.is_empty() {
+        return;
+    }
+    if !bar.is_hidden() {
+        bar.set_message(format!("{text}; undone in {left} s unless confirmed"));
+    } else if *told != text {
+        eprintln!("{text}; undone in {left} s unless confirmed");
+        *told = text;
+    }
+}
+
 fn show(bundle: &BundleReport, json: bool) {
     let name = bundle.file.file_name().unwrap_or(bundle.file.as_os_str()).to_string_lossy();
     if let Some(failure) = &bundle.failure {
@@ -83,6 +124,7 @@ fn show(bundle: &BundleReport, json: bool) {
         };
         println!("  {}: {}, generation {} → {}", owner.id, owner.code, number(&owner.before), number(&owner.after));
     }
+    bundle.diff.iter().for_each(diff::show);
     if let Some(receipt) = bundle.receipt {
         println!("  receipt {receipt}");
     }

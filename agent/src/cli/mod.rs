@@ -4,6 +4,7 @@ mod completions;
 mod config;
 mod connection;
 mod consumer;
+mod diff;
 mod enrol;
 mod health;
 mod import;
@@ -57,6 +58,8 @@ enum Verb {
     Import(import::Import),
     /// Where the appliance stands: enrolment, owners, generations.
     Status(status::Status),
+    /// What the generations under way change, file by file, or the last ones did.
+    Diff(diff::Diff),
     /// How the appliance is.
     Health(health::Health),
     /// What the appliance did, as signed statements.
@@ -119,6 +122,7 @@ impl Cli {
             Verb::Enrol(verb) => verb.run(&setup),
             Verb::Import(verb) => verb.run(&setup),
             Verb::Status(verb) => verb.run(&setup),
+            Verb::Diff(verb) => verb.run(&setup),
             Verb::Health(verb) => verb.run(&setup),
             Verb::Receipts(verb) => verb.run(&setup),
             Verb::Run(verb) => verb.run(&setup, level(self.verbose)),

@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::connection::{Setup, ask_for, print_json};
 use crate::exit::Failure;
-use crate::local_api::answer::{EnrolmentState, StatusReport};
+use crate::local_api::answer::{EnrolmentState, OwnerState, OwnerStatus, StatusReport};
 use crate::local_api::call::Call;
 
 #[derive(Debug, Args)]
@@ -20,6 +20,36 @@ impl Status {
             show(&report);
         }
         Ok(if report.damage.is_some() { Code::StateDamaged } else { Code::Applied })
+    }
+}
+
+/// What is under way for an owner, and what failed last.
+fn show_progress(owner: &OwnerStatus) {
+    if owner.state == OwnerState::Probation {
+        let whom = match owner.awaited.as_slice() {
+            [] => "the probes hold".into(),
+            awaited => format!("{} reports", awaited.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+        };
+        println!("            on trial until {whom}; undone in {} s", owner.deadline_in_s.unwrap_or(0));
+    }
+    if let Some(next) = &owner.next {
+        let when = owner.opens_in_s.map(|seconds| format!(" for its window, in {}", span(seconds))).unwrap_or_default();
+        println!("            generation {} (version {}) waits{when}", next.number, next.version);
+    }
+    if let Some(failure) = &owner.failure {
+        let who = failure.consumer.as_ref().map(|consumer| format!(", {consumer}")).unwrap_or_default();
+        let why = failure.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        println!("            generation {} failed: {}{who}{why}", failure.generation, failure.code);
+    }
+}
+
+/// A time as people say it.
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
     }
 }
 
@@ -50,6 +80,7 @@ fn show(report: &StatusReport) {
             None => println!("owner       {}: nothing is current yet", owner.id),
         }
         println!("            {}", owner.path.display());
+        show_progress(owner);
     }
     for refusal in &report.refusals {
         println!("refused     {}: {} times", refusal.code, refusal.count);
