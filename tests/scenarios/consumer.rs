@@ -1,8 +1,8 @@
 //! Consumers of the real daemon: a real nginx by the helper, and the two examples of `docs/consumer.md`.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -136,7 +136,8 @@ impl Web {
         }
         let main = include_str!("consumer/nginx.conf").replace("FOLDER", folder.to_str().unwrap());
         std::fs::write(folder.join("nginx.conf"), main).unwrap();
-        symlink(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/consumer/systemctl"), folder.join("systemctl")).unwrap();
+        symlink(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/consumer/systemctl"), folder.join("systemctl"))
+            .unwrap();
         // The rule the page shows, for this nginx.
         let rule = std::fs::read_to_string(format!("{DOCS}/consumer/nginx.toml")).unwrap();
         let config = format!("\"-c\", {:?}, \"-t\"", folder.join("nginx.conf"));
@@ -176,11 +177,9 @@ impl Web {
 
     /// What nginx serves.
     fn page(&self) -> Option<String> {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).ok()?;
-        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
+        let url = format!("http://127.0.0.1:{}/", self.port);
+        let answer = Command::new("curl").args(["--silent", "--fail", "--noproxy", "*", &url]).output().unwrap();
+        answer.status.success().then(|| String::from_utf8(answer.stdout).unwrap())
     }
 
     fn serves(&self, page: &str) {

@@ -88,7 +88,7 @@ impl Explain for ActError {
             Self::Link(LinkError::Taken { .. }) => {
                 "Move away what stands there, or let the image name another place.".into()
             }
-            Self::Link(_) => "Have the folder and all above it belong to root and be writable by nobody else.".into(),
+            Self::Link(_) => "Name a folder that, with all above it, is no link and belongs to root alone.".into(),
             Self::Foreign { .. } => {
                 "Find out who answers on the consumer socket: it is not the agent of this state.".into()
             }
