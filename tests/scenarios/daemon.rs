@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Output, Stdio};
 
-use casemate_agent::local_api::answer::ImportReport;
+use casemate_agent::local_api::answer::{ImportReport, Outcome};
+use casemate_agent::local_api::call::Call;
+use casemate_agent::local_api::client::Client;
 use casemate_protocol::code::Code;
 use casemate_tests::appliance::{Appliance, files_below};
 use casemate_tests::repository::Site;
@@ -13,6 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::first_bundle::enrolled;
+use crate::probation::{gate, said};
 
 /// A running daemon, killed when dropped.
 pub(crate) struct Daemon(Child);
@@ -164,6 +167,68 @@ fn the_daemon_imports_a_stick_by_itself_and_writes_receipts_onto_it() {
     }
     assert!(daemon.stop(Signal::SIGTERM).success());
     assert_eq!(appliance.status().timestamp_version, Some(1));
+}
+
+/// Asks the daemon.
+fn ask(appliance: &Appliance, call: &Call) -> serde_json::Value {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { Client::connect(&appliance.path("socket")).await.unwrap().call(call).await }).unwrap()
+}
+
+/// Waits for what is looked for, a minute at most.
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let started = std::time::Instant::now();
+    while !holds() {
+        assert!(started.elapsed().as_secs() < 60, "{what} did not happen");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_stick_whose_bundle_is_on_trial_gets_its_receipt_later_and_holds_up_no_other() {
+    let (appliance, mut site) = enrolled();
+    let daemon = Daemon::start(&appliance);
+    gate(&mut site);
+    let receipts = || {
+        let out = appliance.path("stick/out");
+        let files = if out.exists() { files_below(&out) } else { Vec::new() };
+        files.iter().filter(|(path, _)| path.to_string_lossy().contains("-receipt-")).count()
+    };
+    let state = || ask(&appliance, &Call::Status)["owners"][0]["state"].clone();
+    appliance.carry(&[("march.casemate", &site.issue().bundle().bytes())]);
+    until("the trial", || state() == "probation");
+    assert_eq!(receipts(), 0);
+    ask(&appliance, &said(1, Outcome::Ready));
+    until("the receipt on the stick", || receipts() == 1);
+
+    // Nobody reports on April; May is imported all the same.
+    site.reissue("group.clinics", "synapse/homeserver.yaml", b"april\n");
+    appliance.carry(&[("april.casemate", &site.issue().bundle().bytes())]);
+    until("the second trial", || state() == "probation");
+    site.owner("group.clinics").apply = Default::default();
+    site.reissue("group.clinics", "synapse/homeserver.yaml", b"may\n");
+    appliance.carry(&[("may.casemate", &site.issue().bundle().bytes())]);
+    until("the other two receipts", || receipts() == 3);
+    assert_eq!(appliance.current("groups/clinics/synapse/homeserver.yaml").unwrap(), b"may\n");
+    assert!(daemon.stop(Signal::SIGTERM).success());
+}
+
+#[test]
+fn a_command_without_a_daemon_waits_for_the_outcome_and_lets_consumers_report() {
+    let (appliance, mut site) = enrolled();
+    gate(&mut site);
+    let path = appliance.path("march.casemate");
+    std::fs::write(&path, site.issue().bundle().bytes()).unwrap();
+    let mut command = appliance.command(&["import", path.to_str().unwrap()]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until("the socket", || appliance.path("socket").exists());
+    ask(&appliance, &said(1, Outcome::Ready));
+    let output = child.wait_with_output().unwrap();
+    let (said, talk) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success() && said.starts_with("march.casemate: applied\n"), "{said}{talk}");
+    assert!(!appliance.path("socket").exists());
+    let diff = run(&appliance, &["diff", "group.clinics"]);
+    assert!(String::from_utf8(diff.stdout).unwrap().contains("added    synapse/homeserver.yaml  (synapse)"));
 }
 
 #[test]

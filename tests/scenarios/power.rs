@@ -42,10 +42,15 @@ struct Run {
     acknowledged: bool,
 }
 
-/// Imports `version`, killed at the `at`-th entry into or exit from a system call of its main thread.
+/// As [`killed_at`], of an import.
 fn import_killed_at(folder: &Path, version: u64, at: usize) -> Run {
+    killed_at("import", folder, version, at)
+}
+
+/// Carries `version` out as `what` says, killed at the `at`-th entry into or exit from a system call of its main thread.
+fn killed_at(what: &str, folder: &Path, version: u64, at: usize) -> Run {
     let mut child = Command::new(STATE)
-        .args(["traced", "import", folder.to_str().unwrap(), &version.to_string()])
+        .args(["traced", what, folder.to_str().unwrap(), &version.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -167,5 +172,41 @@ fn killed_again_while_it_recovers_it_still_does() {
         let acknowledged = [first, second].map(|at| import_killed_at(state.path(), 2, at).acknowledged);
         let context = format!("killed at {first}, then at {second}");
         assert_whole(state.path(), acknowledged != [false, false], &context);
+    }
+}
+
+#[test]
+fn killed_at_any_moment_of_a_trial_each_owner_ends_where_its_consumer_says_and_the_bundle_has_one_receipt() {
+    let base = prepared();
+    let probe = state_folder::probe(STATE);
+    let whole = folder();
+    copy(base.path(), whole.path());
+    let stops = killed_at("try", whole.path(), 2, usize::MAX).stops;
+    // A slice: the moments are those of an import, which are tried one by one.
+    for at in (0..stops).step_by(14) {
+        let state = folder();
+        copy(base.path(), state.path());
+        let acknowledged = killed_at("try", state.path(), 2, at).acknowledged;
+        let context = format!("killed at {at} of {stops}");
+        for owner in OWNERS {
+            let files =
+                current(state.path(), owner).unwrap_or_else(|| panic!("{context}: {owner} has nothing current"));
+            assert!((1..=2).any(|version| files == content(owner, version)), "{context}: {owner} is a mixture");
+        }
+        let (mut appliance, recovery) = StateFolder::open(state.path(), &probe);
+        assert!(!matches!(recovery, Recovery::Quarantine { .. }), "{context}: {recovery:?}");
+        assert_tree_matches_journal(state.path(), &appliance);
+        let floor = appliance.store().state().floors.floors.timestamp.as_ref().unwrap().version.get();
+        assert!(floor == 2 || !acknowledged, "{context}: acknowledged and gone");
+        // Whatever was under way still is, or has ended: the consumers say it again.
+        appliance.decide().unwrap();
+        let ends = OWNERS.map(|owner| if owner == OWNERS[0] { 1 } else { floor });
+        for (owner, version) in OWNERS.into_iter().zip(ends) {
+            assert_eq!(current(state.path(), owner).unwrap(), content(owner, version), "{context}: {owner}");
+        }
+        let settled = appliance.store().state();
+        assert!(settled.bundle.is_none(), "{context}");
+        assert_eq!(settled.receipts, floor, "{context}: one receipt a bundle");
+        appliance.close().unwrap();
     }
 }

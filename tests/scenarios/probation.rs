@@ -34,7 +34,7 @@ fn declare(manifest: &mut Manifest) {
 }
 
 /// The next issue asks the consumer to confirm it.
-fn gate(site: &mut Site) {
+pub(crate) fn gate(site: &mut Site) {
     let clinics = site.owner("group.clinics");
     clinics.apply = Apply { confirm: vec!["consumers".into()], deadline: Some("10m".into()), ..Apply::default() };
     clinics.edit = declare;
@@ -64,7 +64,7 @@ fn on_trial() -> (Appliance, Site) {
     (appliance, site)
 }
 
-fn said(generation: u64, outcome: Outcome) -> Call {
+pub(crate) fn said(generation: u64, outcome: Outcome) -> Call {
     let reason = (outcome == Outcome::Failed).then(|| name("wrong-port"));
     let report = ConsumerReport { owner: "group.clinics".parse().unwrap(), generation, outcome, reason };
     Call::Report { consumer: name("synapse"), report }
@@ -488,4 +488,14 @@ fn a_dry_run_says_what_would_change_and_keeps_nothing() {
 
 fn objects(appliance: &Appliance) -> usize {
     std::fs::read_dir(appliance.path("state/objects")).unwrap().count()
+}
+
+#[test]
+fn after_many_bundles_good_and_bad_in_turn_nothing_is_left_over() {
+    // The sled copy and the journal's buffers grow to their size first. The bench does two hundred.
+    let held = casemate_tests::endurance::endure(crate::AGENT, 24, &[12, 24]);
+    let [early, late] = held.as_slice() else { panic!("{held:?}") };
+    assert_eq!(early.descriptors, late.descriptors);
+    assert_eq!((early.objects, early.generations, early.staged), (late.objects, late.generations, late.staged));
+    assert!(late.rss_kib < early.rss_kib + 4_096, "{held:?}");
 }

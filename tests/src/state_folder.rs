@@ -11,7 +11,7 @@ use casemate_agent::store::{
     Accepted, OpenBundle, Options, OutboxEntry, Record, Recovery, Stamp, Store, StoreError, Trust,
 };
 use casemate_engine::time::{BootId, Moment, Now};
-use casemate_engine::update::{self, Generation, State};
+use casemate_engine::update::{self, Generation, Report, State};
 use casemate_protocol::bundle::manifest::{Apply, FileEntry, Manifest};
 use casemate_protocol::bundle::part::{Part, object_id};
 use casemate_protocol::bundle::terms::Terms;
@@ -45,6 +45,10 @@ pub fn probe(program: &str) -> Options {
 fn now() -> Now {
     let moment = Moment { boot: BootId::of("test"), uptime_seconds: 60 };
     Now { moment, wall: UtcTime::from_unix(1_795_311_555), clock: ClockQuality::Plausible }
+}
+
+fn consumer() -> Name {
+    "synapse".parse().unwrap()
 }
 
 fn stamp(version: u64) -> Stamp {
@@ -109,7 +113,8 @@ impl StateFolder {
         if !matches!(recovery, Recovery::Quarantine { .. }) {
             let (trees, states) = (appliance.trees.clone(), appliance.store.state().owners.clone());
             apply::recover(&trees, &mut appliance, &now(), &states).unwrap();
-            if appliance.store.state().bundle.is_some() {
+            let settled = appliance.store.state().owners.values().all(State::is_settled);
+            if settled && appliance.store.state().bundle.is_some() {
                 // On a full disk it waits: the bundle stays open until there is room.
                 let _ = appliance.write_receipt();
             }
@@ -128,6 +133,37 @@ impl StateFolder {
     /// # Errors
     /// The store refuses; whatever is journalled is finished by the next [`Self::open`].
     pub fn import(&mut self, version: u64) -> Result<(), StoreError> {
+        self.begin(version, &Terms::default())?;
+        self.write_receipt()
+    }
+
+    /// Carries out version `version` of both owners up to its trial, then has the first owner's consumer fail and the
+    /// second's be ready, to the receipt.
+    ///
+    /// # Errors
+    /// As [`Self::import`].
+    pub fn try_out(&mut self, version: u64) -> Result<(), StoreError> {
+        let awaited = [consumer()].into();
+        self.begin(version, &Terms { awaited, deadline_seconds: 600, ..Terms::default() })?;
+        self.decide()
+    }
+
+    /// Has the trials under way end as in [`Self::try_out`].
+    ///
+    /// # Errors
+    /// As [`Self::import`].
+    pub fn decide(&mut self) -> Result<(), StoreError> {
+        for (name, report) in OWNERS.into_iter().zip([Report::Failed { reason: None }, Report::Ready]) {
+            let owner: Owner = name.parse().unwrap();
+            let Some(State::Probation { next, .. }) = self.store.state().owners.get(&owner) else { continue };
+            let event = update::Event::Reported { number: next.number, consumer: consumer(), report };
+            self.drive(vec![(owner, event)])?;
+        }
+        let settled = self.store.state().owners.values().all(State::is_settled);
+        if settled && self.store.state().bundle.is_some() { self.write_receipt() } else { Ok(()) }
+    }
+
+    fn begin(&mut self, version: u64, terms: &Terms) -> Result<(), StoreError> {
         let mut events = Vec::new();
         for name in OWNERS {
             let owner: Owner = name.parse().unwrap();
@@ -146,12 +182,16 @@ impl StateFolder {
             }
             self.store.objects().adopt(&staged)?;
             let manifest = self.store.objects().put(&[&manifest])?[0];
-            events.push((owner, update::Event::Offered(update::Offer { version, manifest, terms: Terms::default() })));
+            events.push((owner, update::Event::Offered(update::Offer { version, manifest, terms: terms.clone() })));
         }
         self.ahead = vec![accepted(version)];
+        self.drive(events)
+    }
+
+    fn drive(&mut self, events: Vec<(Owner, update::Event)>) -> Result<(), StoreError> {
         let trees = self.trees.clone();
         match apply::drive(&trees, self, &now(), events) {
-            Ok(()) => self.write_receipt(),
+            Ok(()) => Ok(()),
             Err(apply::DriveError::Ledger(error)) => Err(error),
             Err(other) => panic!("{other}"),
         }

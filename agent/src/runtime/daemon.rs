@@ -105,8 +105,6 @@ async fn watch(stick: Option<&Path>, agent: &Agent) {
             Ok(report) => tracing::info!(code = report["code"].as_str(), "the stick was imported"),
             Err(failure) => tracing::warn!(code = %failure.code, "the stick was not imported"),
         }
-        // What this import wrote went onto the stick with it.
-        receipts = hub.follow(None);
     }
 }
 
@@ -131,5 +129,11 @@ async fn receipt(changes: &mut Follower, hub: &Hub) {
 async fn carry_home(desk: Desk, stick: &Path) {
     let stick = stick.to_owned();
     // A panic there is told by the runtime; the receipts wait for the next stick.
-    let _written = tokio::task::spawn_blocking(move || send_home(&desk, &stick)).await;
+    let _written = tokio::task::spawn_blocking(move || {
+        // What an import wrote went with it.
+        if desk.ask_blocking(|keeper| keeper.owes_receipts()).unwrap_or(false) {
+            send_home(&desk, &stick);
+        }
+    })
+    .await;
 }

@@ -300,6 +300,11 @@ struct Outgoing {
 }
 
 impl Keeper {
+    /// Somebody still has to take receipts home.
+    pub(super) fn owes_receipts(&self) -> bool {
+        self.store.state().outbox.values().any(|entry| !entry.taken)
+    }
+
     fn outgoing(&mut self) -> Result<Outgoing, Failure> {
         let identity = self.identity.as_ref().ok_or(RuntimeError::NotEnrolled)?;
         let outbox = outbox::folder_name(&identity.public().fingerprint());

@@ -1,13 +1,13 @@
 //! A process that works on a state folder and may be killed at it: the power and second-copy scenarios run it.
 //!
 //! `probe FOLDER` is the probe of a second copy. `import FOLDER VERSION` imports a version and says `done`; `traced` in
-//! front lets the parent trace it first. `fill FOLDER` imports until the disk is full and says what happened.
+//! front lets the parent trace it first; `try` instead of `import` has it stand a trial. `fill FOLDER` imports until the disk is full and says what happened.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "only ever part of a test")]
 
 use std::io::Write;
 use std::path::Path;
 
-use casemate_agent::store::{Recovery, probe};
+use casemate_agent::store::{Recovery, StoreError, probe};
 use casemate_protocol::code::Explain;
 use casemate_tests::state_folder::{self, StateFolder};
 
@@ -16,11 +16,11 @@ fn main() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["probe", folder] => probe(Path::new(folder), &mut std::io::stdout()).unwrap(),
-        ["import", folder, version] => import(folder, version),
-        ["traced", "import", folder, version] => {
+        ["import", folder, version] => import(folder, version, StateFolder::import),
+        ["traced", what, folder, version] => {
             nix::sys::ptrace::traceme().unwrap();
             nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP).unwrap();
-            import(folder, version);
+            import(folder, version, if what == "try" { StateFolder::try_out } else { StateFolder::import });
         }
         ["fill", folder] => fill(folder),
         _ => panic!("probe | [traced] import | fill"),
@@ -31,10 +31,10 @@ fn options() -> casemate_agent::store::Options {
     state_folder::probe(std::env::current_exe().unwrap().to_str().unwrap())
 }
 
-fn import(folder: &str, version: &str) {
+fn import(folder: &str, version: &str, carry_out: fn(&mut StateFolder, u64) -> Result<(), StoreError>) {
     let (mut appliance, recovery) = StateFolder::open(Path::new(folder), &options());
     assert!(!matches!(recovery, Recovery::Quarantine { .. }), "{recovery:?}");
-    appliance.import(version.parse().unwrap()).unwrap();
+    carry_out(&mut appliance, version.parse().unwrap()).unwrap();
     println!("done");
     std::io::stdout().flush().unwrap();
     appliance.close().unwrap();
