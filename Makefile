@@ -55,6 +55,8 @@ units: ## install, enrol, import, upgrade, downgrade, remove, purge, and a real 
 	packaging/deb/build target/demo target/units/debs
 	packaging/deb/build target/demo target/units/debs 9.9.9
 	lintian --fail-on error,warning target/units/debs/*.deb
+	packaging/deb/build target/demo target/units/again 9.9.9
+	cmp target/units/debs/casemate-agent_9.9.9_*.deb target/units/again/*agent*.deb
 	tests/units/boot tests/units/walk target/units/debs 9.9.9
 	tests/units/boot tests/units/web target/units/debs 9.9.9
 

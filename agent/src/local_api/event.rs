@@ -64,6 +64,22 @@ pub enum Milestone {
     Removed,
 }
 
+impl Milestone {
+    /// Its name on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Staged => "staged",
+            Self::Waiting => "waiting",
+            Self::Probation => "probation",
+            Self::Committed => "committed",
+            Self::Restored => "restored",
+            Self::Failed => "failed",
+            Self::Removed => "removed",
+        }
+    }
+}
+
 /// A consumer reported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsumerEvent {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::event::{Event, EventKind};
+use super::log;
 
 /// Events kept. Followers have no queue of their own: who is further behind starts anew from the tree.
 const KEPT: usize = 256;
@@ -62,6 +63,7 @@ impl Hub {
             let before = ring.told;
             ring.head = ring.head.max(sequence);
             for kind in changes {
+                log::note(sequence, &kind);
                 if ring.events.len() == KEPT
                     && let Some(gone) = ring.events.pop_front()
                 {

@@ -24,6 +24,7 @@ pub mod event;
 mod file;
 mod follow;
 pub mod hub;
+mod log;
 pub mod openapi;
 mod order;
 mod patience;
