@@ -13,7 +13,7 @@
 //! | [`allow_list`] | what the image allows |
 //! | [`task`] | what the current generations ask |
 //! | [`act`] | one task, from links to unit |
-//! | [`link`], [`child`], [`unit`] | its three steps: symlinks, the validate command, `systemctl` |
+//! | [`link`], [`child`], [`mod@unit`] | its three steps: symlinks, the validate command, `systemctl` |
 //! | [`trusted`] | paths that only root can change |
 //! | [`memory`] | what each unit runs with, so that it is not touched twice |
 //! | [`api`], [`follow`] | the socket and the loop |
