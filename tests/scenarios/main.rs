@@ -12,6 +12,7 @@ mod archive; // archives that are not as packed
 mod clock; // 1970, 2038, ten years ahead and back
 mod consumer; // services reconfigured by bundles: a real nginx, and the page's examples
 mod daemon; // the real program: socket, signals, users, kill -9
+mod disorder; // bundles, reports, time and restarts in any order
 mod enrolment; // request, grant, words
 mod firmware; // slots: kill -9 at any moment, the order of flushes
 mod firmware_service; // firmware from a bundle to its slot, with the real agent

@@ -499,3 +499,44 @@ fn after_many_bundles_good_and_bad_in_turn_nothing_is_left_over() {
     assert_eq!((early.objects, early.generations, early.staged), (late.objects, late.generations, late.staged));
     assert!(late.rss_kib < early.rss_kib + 4_096, "{held:?}");
 }
+
+#[test]
+fn a_trial_that_ends_while_another_bundle_is_read_takes_nothing_away_that_bundle_counts_on() {
+    use std::io::Write;
+
+    let (appliance, mut site) = on_trial();
+    // May brings April's file again, which the reader is told is here, and another one that takes long to come.
+    let clinics = site.owner("group.clinics");
+    clinics.apply = Apply::default();
+    clinics.files.insert("zz/large".into(), vec![7; 3 << 20]);
+    site.reissue("group.clinics", FILE, APRIL);
+    let bytes = site.issue().bundle().bytes();
+    let (end, begin) = (bytes[bytes.len() - 1024..].to_vec(), bytes[..bytes.len() - 1024].to_vec());
+    let (reading, mut writing) = std::io::pipe().unwrap();
+    let source = ImportSource::Stream(std::fs::File::from(std::os::fd::OwnedFd::from(reading)));
+    let answer = appliance.host(async |agent: &Agent| {
+        let feeding = std::thread::spawn(move || {
+            writing.write_all(&begin).unwrap();
+            writing
+        });
+        let ending = async {
+            let staging = appliance.path("state/staging");
+            while std::fs::read_dir(&staging).unwrap().next().is_none() {
+                tokio::task::yield_now().await;
+            }
+            agent.call(said(2, Outcome::Failed)).await.unwrap();
+            feeding.join().unwrap().write_all(&end).unwrap();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            answer = agent.call(Call::Import { source, wait: true, dry_run: false }) => answer,
+            () = ending => unreachable!(),
+        }
+    });
+    let bundle = bundle(answer.unwrap().unwrap());
+    assert_eq!(bundle.code, Code::Applied, "{bundle:?}");
+    assert_eq!(appliance.current(HOMESERVER).unwrap(), APRIL);
+    // Once nothing is read any more, what is not needed goes: three kinds of files and the metadata are left.
+    let codes: Vec<_> = appliance.receipts().iter().map(|statement| statement.predicate.code).collect();
+    assert_eq!(codes, [Code::Applied, Code::ConsumerFailed, Code::Applied]);
+}

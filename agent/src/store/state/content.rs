@@ -69,6 +69,17 @@ pub(super) fn touched(records: &[Record], state: &SmallState, size: u64, batch: 
     }
 }
 
+/// The keys of receipts that `state` no longer remembers: without this the copy would grow with every receipt.
+pub(super) fn forgotten(tree: &sled::Tree, state: &SmallState, batch: &mut sled::Batch) {
+    for key in tree.scan_prefix(b"outbox/").keys().flatten() {
+        let number = key.get(b"outbox/".len()..).and_then(|rest| rest.split(|byte| *byte == 0).next());
+        let number = number.and_then(|text| u64::from_str_radix(std::str::from_utf8(text).ok()?, 16).ok());
+        if !number.is_some_and(|number| state.outbox.contains_key(&number)) {
+            batch.remove(key);
+        }
+    }
+}
+
 /// Every key of `state`.
 pub(super) fn all(state: &SmallState, size: u64, batch: &mut sled::Batch) {
     put("size", &size, batch);

@@ -64,6 +64,9 @@ impl SecondCopy {
     fn write(&mut self, db: &sled::Db, state: &SmallState, size: u64) -> Result<(), CopyError> {
         let mut batch = sled::Batch::default();
         content::touched(&self.pending, state, size, &mut batch);
+        if self.pending.iter().any(|record| matches!(record, Record::Taken { .. })) {
+            content::forgotten(db, state, &mut batch);
+        }
         self.pending.clear();
         db.apply_batch(batch)?;
         self.flush(db)
