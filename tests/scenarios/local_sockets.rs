@@ -74,6 +74,39 @@ impl Drop for Scene {
     }
 }
 
+/// What a process of another user is answered through `socket`: a status, or nothing if it does not get in.
+fn asked_by_another(socket: &Path, group: &str, supplementary: &[&str]) -> String {
+    let mut command = std::process::Command::new("setpriv");
+    command.args(["--reuid", "65534", "--regid", group, "--no-new-privs"]);
+    match supplementary {
+        [] => command.arg("--clear-groups"),
+        groups => command.args(["--groups", &groups.join(",")]),
+    };
+    command.args(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--unix-socket"]).arg(socket);
+    String::from_utf8(command.arg("http://agent/v1/health").output().unwrap().stdout).unwrap()
+}
+
+#[test]
+fn a_groups_members_get_in_by_any_of_their_groups_and_nobody_else_even_if_the_mode_is_opened() {
+    if !nix::unistd::geteuid().is_root() {
+        // Only root can become somebody else; the rule itself is a unit test.
+        return;
+    }
+    let scene = Scene::new(healthy);
+    std::fs::set_permissions(scene.folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (socket, admin) = (scene.socket(Role::Consumer), scene.socket(Role::Admin));
+    let own = nix::unistd::getegid().to_string();
+    assert_eq!(asked_by_another(&socket, &own, &[]), "200");
+    assert_eq!(asked_by_another(&socket, "65534", &[&own]), "200");
+    assert_eq!(asked_by_another(&socket, "65534", &[]), "000");
+    for path in [&socket, &admin] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).unwrap();
+        assert_eq!(asked_by_another(path, "65534", &[]), "000", "{}", path.display());
+    }
+    assert_eq!(asked_by_another(&admin, &own, &[]), "000");
+    assert_eq!(asked_by_another(&socket, &own, &[]), "200");
+}
+
 fn healthy(_: Call) -> Answer {
     Ok(json!({ "state": "ok" }))
 }
@@ -127,6 +160,9 @@ fn what_is_no_request_of_a_route_is_told_so() {
     assert_eq!(ask(&admin, &format!("GET /v1/health HTTP/1.1{many}"), b"").status, 431);
     let wide = "x".repeat(64 << 10);
     assert_eq!(ask(&admin, &format!("GET /v1/health HTTP/1.1\nx: {wide}"), b"").status, 431);
+    let head = ask(&admin, "HEAD /v1/health HTTP/1.1", b"");
+    assert!(head.status == 200 && head.body.is_empty(), "{head:?}");
+    assert_eq!(ask(&admin, "HEAD /v1/events HTTP/1.1", b"").headers["content-type"], "text/event-stream");
     assert_eq!(get(&admin, "/v1/health").status, 200);
 }
 
