@@ -92,7 +92,8 @@ impl Served {
         self.site.reissue("group.clinics", path, content.as_bytes());
         let bundle = self.appliance.path("next.casemate");
         std::fs::write(&bundle, self.site.issue().bundle().bytes()).unwrap();
-        let imported = self.appliance.command(&["import", "--json", bundle.to_str().unwrap()]).output().unwrap();
+        let imported =
+            self.appliance.command(&["import", "--no-wait", "--json", bundle.to_str().unwrap()]).output().unwrap();
         let report: serde_json::Value = serde_json::from_slice(&imported.stdout).unwrap();
         assert_eq!(report["code"], "probation", "{report}");
     }
