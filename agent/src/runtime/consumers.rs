@@ -28,11 +28,6 @@ impl Keeper {
             Outcome::Ready => Report::Ready,
             Outcome::Failed => Report::Failed { reason: report.reason.clone() },
         };
-        tracing::info!(
-            %consumer, owner = %report.owner, generation = report.generation,
-            outcome = if report.outcome == Outcome::Ready { "ready" } else { "failed" },
-            "a consumer reported"
-        );
         self.ahead.push(EventKind::Consumer(ConsumerEvent {
             owner: report.owner.clone(),
             generation: report.generation,
