@@ -6,6 +6,11 @@ use std::process::ExitCode;
 use casemate_protocol::code::{Class, Code, Explain};
 use serde::{Deserialize, Serialize};
 
+/// What to do about an input that the agent's user cannot reach, though whoever named it can.
+pub(crate) const OUT_OF_SIGHT: &str = "Check the path, its permissions and the medium. The service reads as the user \
+    casemate and sees neither /root nor /home nor anybody's /tmp: put the bundle on the stick, or where that user may \
+    read it, such as /srv.";
+
 /// An error as an operator sees it: what failed, why, and what to do. Also the body of an error answer of the local
 /// API, so that a command prints the same text whether a daemon did the work or the command itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

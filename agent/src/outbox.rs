@@ -34,7 +34,8 @@ impl Explain for OutboxError {
     }
 
     fn remedy(&self) -> String {
-        "Check that the folder exists, is writable and has space; the receipt stays here until it is taken.".into()
+        "Nothing is lost, receipts wait until they are taken: mount the stick so that the agent's user may write to it, or \
+         use `casemate-agent receipts export` with a folder that can be written.".into()
     }
 }
 

@@ -78,6 +78,10 @@ fn check(setup: &Setup, list: &AllowList) -> Result<Code, Failure> {
         let verbs = rule.verbs.iter().map(|verb| verb.as_str()).collect::<Vec<_>>().join(", ");
         println!("{name:<20} {:<30} {verbs}", rule.unit);
     }
-    eprintln!("{} consumers are allowed.", list.rules.len());
+    match list.rules.len() {
+        0 => eprintln!("No consumer is allowed anything."),
+        1 => eprintln!("1 consumer is allowed."),
+        count => eprintln!("{count} consumers are allowed."),
+    }
     Ok(Code::Applied)
 }

@@ -25,7 +25,10 @@ impl Diff {
             return Ok(Code::Applied);
         }
         if report.owners.is_empty() {
-            eprintln!("Nothing is current or under way.");
+            match &self.owner {
+                Some(owner) => eprintln!("Nothing is current or under way for {owner}."),
+                None => eprintln!("Nothing is current or under way."),
+            }
         }
         for owner in &report.owners {
             let number = |generation: &Option<GenerationRef>| {
@@ -40,6 +43,9 @@ impl Diff {
 
 /// Shows an owner's changes, file by file, and whom they touch.
 pub(super) fn show(owner: &OwnerDiff) {
+    if owner.files.is_empty() {
+        println!("    no file changes");
+    }
     for file in &owner.files {
         let change = match file.change {
             Change::Added => "added",

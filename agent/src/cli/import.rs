@@ -48,7 +48,7 @@ impl Import {
             print_json(&report)?;
         }
         for bundle in &report.bundles {
-            show(bundle, setup.json);
+            show(bundle, dry_run, setup.json);
         }
         Ok(report.code)
     }
@@ -106,7 +106,7 @@ fn show_trials(bar: &ProgressBar, status: Value, told: &mut String) {
     }
 }
 
-fn show(bundle: &BundleReport, json: bool) {
+fn show(bundle: &BundleReport, dry_run: bool, json: bool) {
     let name = bundle.file.file_name().unwrap_or(bundle.file.as_os_str()).to_string_lossy();
     if let Some(failure) = &bundle.failure {
         eprintln!("{name}:\n{failure}");
@@ -114,6 +114,11 @@ fn show(bundle: &BundleReport, json: bool) {
         eprintln!("{name}:\nerror: {} ({})\n  to do: {}", bundle.code.meaning(), bundle.code, bundle.code.remedy());
     } else if !json {
         println!("{name}: {}", bundle.code);
+        if dry_run {
+            println!("  a dry run: this is what an import would begin with; nothing was changed");
+        } else if matches!(bundle.code, Code::Waiting | Code::Probation) {
+            println!("  {} {}", bundle.code.meaning(), bundle.code.remedy());
+        }
     }
     if json {
         return;

@@ -1,5 +1,6 @@
 //! Why an import ends without a verdict.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use casemate_protocol::bundle::appraisal::Wanted;
@@ -7,6 +8,8 @@ use casemate_protocol::code::{Code, Explain};
 use casemate_protocol::digest::Digest;
 use casemate_protocol::tuf::role::Version;
 use thiserror::Error;
+
+use crate::exit::OUT_OF_SIGHT;
 
 /// What a refusal is about and what may be kept in spite of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,6 +100,7 @@ impl Explain for IntakeError {
             Self::DiskFull { wanted, free, .. } => {
                 format!("Free at least {} bytes and try again; nothing was changed.", wanted.saturating_sub(*free))
             }
+            Self::Input { source, .. } if source.kind() == ErrorKind::PermissionDenied => OUT_OF_SIGHT.into(),
             _ => self.code().remedy().into(),
         }
     }

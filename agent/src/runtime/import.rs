@@ -1,5 +1,6 @@
 //! From a place with bundles to receipts. Blocks: it runs on a thread that may.
 
+use std::error::Error;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -279,17 +280,29 @@ fn refusal(desk: &Desk, file: PathBuf, error: IntakeError, dry: bool) -> Result<
 /// Writes the receipts nobody has taken yet, and a health report, onto the stick. A stick that cannot be written is no
 /// failure of the import: the receipts wait for the next one.
 pub(super) fn send_home(desk: &Desk, stick: &Path) {
-    let sent = || -> Result<usize, Failure> {
-        let outgoing = desk.ask_blocking(Keeper::outgoing)??;
-        outbox::release(stick, &["out", &outgoing.outbox], &outgoing.outbox, &outgoing.releases)?;
-        let sequences: Vec<_> = outgoing.releases.iter().filter_map(Release::receipt).collect();
-        let count = sequences.len();
-        desk.ask_blocking(move |keeper| keeper.receipt_taken(&sequences))??;
-        Ok(count)
+    let outgoing = match desk.ask_blocking(Keeper::outgoing).unwrap_or_else(|error| Err(error.into())) {
+        Ok(outgoing) => outgoing,
+        Err(failure) => return tracing::warn!(code = %failure.code, "receipts cannot be made ready to leave"),
     };
-    match sent() {
-        Ok(count) => tracing::info!(count, "receipts went onto the stick"),
-        Err(failure) => tracing::warn!(code = %failure.code, "receipts stay here"),
+    let sequences: Vec<_> = outgoing.releases.iter().filter_map(Release::receipt).collect();
+    let count = sequences.len();
+    if let Err(error) = outbox::release(stick, &["out", &outgoing.outbox], &outgoing.outbox, &outgoing.releases) {
+        if count == 0 {
+            return tracing::debug!("no receipt waits, and nothing can be written beside the bundles");
+        }
+        // Why, without the path: people name folders.
+        let why = error.source().map(ToString::to_string);
+        let remedy = error.remedy();
+        return tracing::warn!(
+            count,
+            error = why,
+            remedy,
+            "receipts wait here: nothing can be written beside the bundles"
+        );
+    }
+    match desk.ask_blocking(move |keeper| keeper.receipt_taken(&sequences)).unwrap_or_else(|error| Err(error.into())) {
+        Ok(()) => tracing::info!(count, "receipts went onto the stick"),
+        Err(failure) => tracing::warn!(code = %failure.code, "receipts went onto the stick and count as waiting still"),
     }
 }
 

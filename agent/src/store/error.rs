@@ -1,7 +1,7 @@
 //! Why the store refuses or fails.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use casemate_protocol::code::{Code, Explain};
 use thiserror::Error;
@@ -37,11 +37,11 @@ pub enum StoreError {
         source: io::Error,
     },
     /// No space for another record; what is recorded stays.
-    #[error("{wanted} bytes are wanted at {path}")]
+    #[error("{}", no_space(path, *wanted))]
     DiskFull {
         /// Where.
         path: PathBuf,
-        /// How much.
+        /// How much; 0 if the file system did not say.
         wanted: u64,
     },
     /// Damage was found at open: changes are refused until a stated recovery.
@@ -104,5 +104,35 @@ impl Explain for StoreError {
             Self::TooLarge { .. } | Self::FloorLowered { .. } | Self::NoRandomness | Self::Unwritable => Code::Internal,
             Self::ObjectMismatch { .. } => Code::ObjectMismatch,
         }
+    }
+
+    fn remedy(&self) -> String {
+        match self {
+            Self::Busy { .. } => {
+                "Another command is using it: try again when that has ended. A running agent is asked \
+                                  through the socket in its configuration; name that file with --config."
+                    .into()
+            }
+            Self::WrongUser { .. } => "While the agent runs, ask it as root; while it is stopped, run this as that \
+                                       user, such as `runuser -u casemate -- casemate-agent status`. Files of another \
+                                       user would lock the agent out."
+                .into(),
+            Self::DiskFull { wanted: 0, .. } => {
+                "Free space on that file system and try again; what is recorded stays.".into()
+            }
+            Self::Poisoned => {
+                "Free space, or see what the disk says (`journalctl -k`); then restart the agent. What it \
+                               acknowledged stands."
+                    .into()
+            }
+            other => other.code().remedy().into(),
+        }
+    }
+}
+
+fn no_space(path: &Path, wanted: u64) -> String {
+    match wanted {
+        0 => format!("no space is left for {}", path.display()),
+        _ => format!("{wanted} bytes are wanted at {}", path.display()),
     }
 }

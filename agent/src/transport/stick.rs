@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use casemate_protocol::code::{Code, Explain};
 use thiserror::Error;
 
+use crate::exit::OUT_OF_SIGHT;
+
 /// How bundle files end.
 const EXTENSION: &str = "casemate";
 /// Bundles looked at on one stick; more is not how anybody works.
@@ -50,6 +52,14 @@ impl Explain for StickError {
         match self {
             Self::Unreadable { .. } | Self::Special(_) | Self::Empty(_) => Code::InputUnreadable,
             Self::TooMany { .. } => Code::TooLarge,
+        }
+    }
+
+    fn remedy(&self) -> String {
+        match self {
+            Self::Unreadable { .. } => OUT_OF_SIGHT.into(),
+            Self::Empty(_) => "Name the bundle, its folder, or a stick whose bundles lie in `in/`.".into(),
+            Self::Special(_) | Self::TooMany { .. } => self.code().remedy().into(),
         }
     }
 }
