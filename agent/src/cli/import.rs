@@ -20,7 +20,7 @@ use crate::runtime::Look;
 
 #[derive(Debug, Args)]
 pub(super) struct Import {
-    /// A bundle, a folder of bundles, or a stick with `in/`.
+    /// A bundle, a folder of bundles, or a stick with `in/`; the service reads as its own user and does not see /home.
     path: PathBuf,
     /// Verify it and show what would change, file by file; change nothing.
     #[arg(long)]

@@ -56,7 +56,7 @@ enum Verb {
     Enrol(enrol::Enrol),
     /// Import a bundle, a folder of bundles, or a stick.
     Import(import::Import),
-    /// Where the appliance stands: enrolment, owners, generations.
+    /// Where the appliance stands: enrolment, owners, generations, what is waited for, what failed.
     Status(status::Status),
     /// What the generations under way change, file by file, or the last ones did.
     Diff(diff::Diff),
