@@ -1,5 +1,6 @@
 //! What the store thread keeps: the state folder, the generations, the device's keys.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,8 @@ pub(super) struct Keeper {
     pub(super) store: Store,
     pub(super) trees: Trees,
     pub(super) identity: Option<Identity>,
+    /// A root that was in force when it was asked, and whether it says `demo`.
+    pub(super) demo: Cell<Option<(Digest, bool)>>,
     /// Why changes are refused, if they are.
     pub(super) damage: Option<String>,
     /// Refusals of input that never verified, exactly; the journal knows them to the next power of two.
@@ -76,6 +79,7 @@ impl Keeper {
             store,
             trees,
             identity,
+            demo: Cell::default(),
             damage,
             refusals,
             hub,

@@ -3,8 +3,11 @@
 use casemate_engine::update::{self, State};
 use casemate_protocol::code::Class;
 use casemate_protocol::device::id::Owner;
+use casemate_protocol::digest::Digest;
 use casemate_protocol::evidence::health::HealthReport;
 use casemate_protocol::evidence::receipt::{self, Receipt};
+use casemate_protocol::signed::Unverified;
+use casemate_protocol::tuf::role::RoleName;
 use casemate_protocol::tuf::root::Root;
 use serde_json::Value;
 
@@ -17,7 +20,7 @@ use crate::local_api::answer::{
 };
 use crate::local_api::call::{Answer, Call};
 use crate::outbox;
-use crate::store::{Enrolment, Record, Trust};
+use crate::store::{Enrolment, Record};
 
 impl Keeper {
     /// Answers every call but an import, which is the loop's.
@@ -46,14 +49,23 @@ impl Keeper {
     }
 
     /// Whether the root in force says `demo`. Its object was verified when it was stored and is checked against its
-    /// digest when read.
+    /// digest when read; a root never changes, so it is read once.
     pub(super) fn is_demo(&self) -> bool {
-        let Trust { roles, .. } = &self.store.state().trust;
-        let raw = roles.get(&casemate_protocol::tuf::role::RoleName::root());
-        let raw = raw.and_then(|digest| self.store.objects().read(digest).ok());
-        let document = raw.and_then(|raw| casemate_protocol::signed::Unverified::parse(&raw).ok());
-        let root = document.and_then(|document| serde_json::from_value::<Root>(document.signed().clone()).ok());
-        root.and_then(|root| root.profile).is_some_and(|profile| profile.demo)
+        let Some(root) = self.store.state().trust.roles.get(&RoleName::root()) else { return false };
+        match self.demo.get() {
+            Some((known, demo)) if known == *root => demo,
+            _ => {
+                let demo = self.says_demo(root);
+                self.demo.set(demo.map(|demo| (*root, demo)));
+                demo.unwrap_or(false)
+            }
+        }
+    }
+
+    fn says_demo(&self, root: &Digest) -> Option<bool> {
+        let document = Unverified::parse(&self.store.objects().read(root).ok()?).ok()?;
+        let root: Root = serde_json::from_value(document.signed().clone()).ok()?;
+        Some(root.profile.is_some_and(|profile| profile.demo))
     }
 
     /// How the appliance is.
