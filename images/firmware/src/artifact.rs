@@ -69,7 +69,7 @@ pub enum ArtifactError {
 }
 
 impl ArtifactError {
-    /// The word for the agent's receipt.
+    /// The word for the agent.
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {

@@ -1,15 +1,16 @@
 //! `/etc/casemate/firmware.toml`. Unknown keys are errors; the environment is not read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use casemate_protocol::code::{Code, Explain};
-use casemate_protocol::device::id::Name;
+use casemate_protocol::device::id::{Name, Owner};
 use serde::Deserialize;
 use thiserror::Error;
 
 use crate::slot::SlotName;
+use crate::wish::Assigners;
 
 /// Where the file stands unless the command line says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/casemate/firmware.toml";
@@ -26,6 +27,7 @@ struct File {
     state: PathBuf,
     #[serde(default = "limit")]
     limit: String,
+    owners: Option<BTreeSet<Owner>>,
     rauc: Option<RaucTable>,
     files: Option<FilesTable>,
 }
@@ -81,6 +83,8 @@ pub struct Config {
     pub state: PathBuf,
     /// Longest time an installation may take.
     pub limit: Duration,
+    /// Who may assign firmware.
+    pub assigners: Assigners,
     /// Who writes slots.
     pub writer: WriterConfig,
 }
@@ -143,7 +147,8 @@ impl Explain for ConfigError {
     }
 
     fn remedy(&self) -> String {
-        "Write `[rauc]`, or `[files]` with two slots and a pointer; the other keys are consumer, socket, state and limit."
+        "Write `[rauc]`, or `[files]` with two slots and a pointer; the other keys are consumer, socket, state, limit \
+         and owners."
             .into()
     }
 }
@@ -191,6 +196,7 @@ impl Config {
             socket: absolute("socket", file.socket)?,
             state: absolute("state", file.state)?,
             limit,
+            assigners: file.owners.map_or(Assigners::AnyGroup, Assigners::Only),
             writer,
         })
     }
@@ -221,6 +227,9 @@ mod tests {
         let config = parse("[rauc]").unwrap();
         assert_eq!((config.consumer.as_str(), config.limit), ("firmware", Duration::from_secs(1800)));
         assert_eq!(config.writer, WriterConfig::Rauc { bus: bus() });
+        assert_eq!(config.assigners, Assigners::AnyGroup);
+        let named = parse("owners = ['group.base']\n[rauc]").unwrap();
+        assert_eq!(named.assigners, Assigners::Only(["group.base".parse().unwrap()].into()));
         let files = parse("limit = '90s'\n[files]\nslots = { a = '/a', b = '/b' }\npointer = '/p'").unwrap();
         assert!(matches!(files.writer, WriterConfig::Files { slots, .. } if slots.len() == 2));
     }
@@ -236,6 +245,7 @@ mod tests {
             "limit = '25h'\n[rauc]",
             "limit = '5 minutes'\n[rauc]",
             "consumer = 'Firmware'\n[rauc]",
+            "owners = ['base']\n[rauc]",
             "sokcet = '/run/x'\n[rauc]",
             "[rauc]\nbus = 'tcp:host=example.org'",
         ] {

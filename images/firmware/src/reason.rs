@@ -1,10 +1,10 @@
-//! Why an artifact was not installed, as the word the agent's receipt carries.
+//! Why an artifact was not installed, as the word the agent shows.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A reason word. Words are never renamed: operators read them in receipts.
+/// A reason word. Words are never renamed: operators look them up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
@@ -12,6 +12,8 @@ pub enum Reason {
     NoArtifact,
     /// More than one file is assigned to this consumer.
     SeveralArtifacts,
+    /// The configuration lets the owner assign no firmware.
+    OwnerNotAllowed,
     /// The artifact can be opened neither at its path nor through the agent.
     ArtifactUnreadable,
     /// Its length or content is not what the agent's tree names.

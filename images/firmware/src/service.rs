@@ -15,7 +15,7 @@ use crate::reason::Reason;
 use crate::settle::{Step, step};
 use crate::slot::{Progress, SlotError, SlotWriter};
 use crate::telemetry::whole;
-use crate::wish::{Assigned, Firmware, Wish};
+use crate::wish::{Assigned, Assigners, Firmware, Wish};
 
 /// First wait before the agent is asked again; doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -53,6 +53,8 @@ pub struct Service<W> {
     pub agent: Agent,
     /// The name under which manifests declare it.
     pub consumer: Name,
+    /// Who may assign firmware.
+    pub assigners: Assigners,
     /// Who writes slots.
     pub writer: W,
     /// What is known of the slots.
@@ -120,11 +122,11 @@ impl<W: SlotWriter> Service<W> {
 
     /// Brings the slots to what the tree asks and reports. Whether to try again although nothing changes.
     async fn reconcile(&mut self, memory: &mut Memory) -> Result<bool, AgentError> {
-        let mut wish = Wish::of(&self.agent.tree().await?, &self.consumer);
+        let mut wish = self.wish(memory).await?;
         loop {
             let failed = self.outcome(&wish.firmware, memory).await;
             // Installing takes minutes: what is asked may be something else by now.
-            let now = Wish::of(&self.agent.tree().await?, &self.consumer);
+            let now = self.wish(memory).await?;
             if now.firmware == wish.firmware {
                 if now.firmware != Firmware::Undecided {
                     for (owner, generation) in now.awaited {
@@ -135,6 +137,15 @@ impl<W: SlotWriter> Service<W> {
             }
             wish = now;
         }
+    }
+
+    /// What the tree asks now. Whoever may ask for nothing is told so at once, whatever the others wait for.
+    async fn wish(&self, memory: &mut Memory) -> Result<Wish, AgentError> {
+        let wish = Wish::of(&self.agent.tree().await?, &self.consumer, &self.assigners);
+        for (owner, generation) in wish.refused.clone() {
+            self.report(owner, generation, Some(Reason::OwnerNotAllowed), memory).await?;
+        }
+        Ok(wish)
     }
 
     async fn outcome(&mut self, firmware: &Firmware, memory: &mut Memory) -> Option<Reason> {

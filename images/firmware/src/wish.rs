@@ -1,9 +1,29 @@
 //! What the agent's tree asks of this consumer.
 
+use std::collections::BTreeSet;
+
 use casemate_protocol::device::id::{Name, Owner};
 
 use crate::agent::{OwnerTree, Tree, TreeFile};
 use crate::reason::Reason;
+
+/// Who may assign firmware: whoever does decides what the whole appliance runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Assigners {
+    /// Every group, and no tenant.
+    AnyGroup,
+    /// These.
+    Only(BTreeSet<Owner>),
+}
+
+impl Assigners {
+    fn include(&self, owner: &Owner) -> bool {
+        match self {
+            Self::AnyGroup => matches!(owner, Owner::Group(_)),
+            Self::Only(owners) => owners.contains(owner),
+        }
+    }
+}
 
 /// What should boot next, and who waits for a report about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +32,8 @@ pub struct Wish {
     pub firmware: Firmware,
     /// Generations in probation that declare this consumer.
     pub awaited: Vec<(Owner, u64)>,
+    /// The same of owners who may not: nothing they assign counts, and nobody else waits because of them.
+    pub refused: Vec<(Owner, u64)>,
 }
 
 /// The firmware the current generations want.
@@ -39,16 +61,17 @@ pub struct Assigned {
 }
 
 impl Wish {
-    /// What `tree` asks of `consumer`.
+    /// What `tree` asks of `consumer`, as far as `assigners` may.
     #[must_use]
-    pub fn of(tree: &Tree, consumer: &Name) -> Self {
-        let declaring: Vec<_> = tree.owners.iter().filter(|owner| owner.consumers.contains_key(consumer)).collect();
-        let awaited: Vec<_> = declaring
-            .iter()
-            .filter(|owner| owner.state == "probation")
-            .map(|owner| (owner.id.clone(), owner.generation.number))
-            .collect();
-        Self { firmware: firmware(&declaring, consumer), awaited }
+    pub fn of(tree: &Tree, consumer: &Name, assigners: &Assigners) -> Self {
+        let declaring = tree.owners.iter().filter(|owner| owner.consumers.contains_key(consumer));
+        let (allowed, others): (Vec<_>, Vec<_>) = declaring.partition(|owner| assigners.include(&owner.id));
+        let on_trial = |owners: &[&OwnerTree]| {
+            let owners = owners.iter().filter(|owner| owner.state == "probation");
+            owners.map(|owner| (owner.id.clone(), owner.generation.number)).collect()
+        };
+        let (awaited, refused) = (on_trial(&allowed), on_trial(&others));
+        Self { firmware: firmware(&allowed, consumer), awaited, refused }
     }
 }
 
@@ -89,12 +112,12 @@ mod tests {
 
     fn wish(owners: &[Value]) -> Wish {
         let tree = serde_json::from_value(json!({ "sequence": 1, "owners": owners })).unwrap();
-        Wish::of(&tree, &"firmware".parse().unwrap())
+        Wish::of(&tree, &"firmware".parse().unwrap(), &Assigners::AnyGroup)
     }
 
     #[test]
     fn only_a_file_assigned_to_this_consumer_is_firmware() {
-        let Wish { firmware: Firmware::Assigned(assigned), awaited } =
+        let Wish { firmware: Firmware::Assigned(assigned), awaited, .. } =
             wish(&[owner("group.base", "probation", &["firmware/appliance.raucb"])])
         else {
             panic!("nothing is assigned")
@@ -102,8 +125,8 @@ mod tests {
         assert_eq!(assigned.file.path.as_str(), "firmware/appliance.raucb");
         assert_eq!(awaited, [("group.base".parse().unwrap(), 4)]);
         let tree = serde_json::from_value(json!({ "owners": [owner("group.base", "probation", &["a"])] })).unwrap();
-        let other = Wish::of(&tree, &"synapse".parse().unwrap());
-        assert_eq!(other, Wish { firmware: Firmware::AsItIs, awaited: Vec::new() });
+        let other = Wish::of(&tree, &"synapse".parse().unwrap(), &Assigners::AnyGroup);
+        assert_eq!(other, Wish { firmware: Firmware::AsItIs, awaited: Vec::new(), refused: Vec::new() });
     }
 
     #[test]
@@ -118,8 +141,30 @@ mod tests {
         let unclear = |owners: &[Value]| wish(owners).firmware;
         let several = Firmware::Unclear(Reason::SeveralArtifacts);
         assert_eq!(unclear(&[owner("group.base", "probation", &["a", "b"])]), several);
-        assert_eq!(unclear(&[base.clone(), owner("tenant.rail", "committed", &["b"])]), several);
+        assert_eq!(unclear(&[base.clone(), owner("group.rail", "committed", &["b"])]), several);
         assert_eq!(unclear(&[owner("group.base", "probation", &[])]), Firmware::Unclear(Reason::NoArtifact));
-        assert_eq!(unclear(&[base, owner("tenant.rail", "restoring", &[])]), Firmware::Undecided);
+        assert_eq!(unclear(&[base, owner("group.rail", "restoring", &[])]), Firmware::Undecided);
+    }
+
+    #[test]
+    fn a_tenant_assigns_no_firmware_and_keeps_nobody_from_getting_his() {
+        let (base, rail) = (owner("group.base", "probation", &["a"]), "tenant.rail".parse().unwrap());
+        for state in ["probation", "committed", "restoring"] {
+            let both = wish(&[base.clone(), owner("tenant.rail", state, &["b"])]);
+            assert!(matches!(&both.firmware, Firmware::Assigned(one) if one.owner.to_string() == "group.base"));
+            assert_eq!(both.awaited, [("group.base".parse().unwrap(), 4)]);
+        }
+        let alone = wish(&[owner("tenant.rail", "probation", &["b"])]);
+        assert_eq!(alone, Wish { firmware: Firmware::AsItIs, awaited: Vec::new(), refused: vec![(rail, 4)] });
+    }
+
+    #[test]
+    fn the_image_may_name_who_assigns_firmware() {
+        let tree =
+            json!({ "owners": [owner("group.base", "probation", &["a"]), owner("tenant.rail", "committed", &["b"])] });
+        let only = Assigners::Only(["tenant.rail".parse().unwrap()].into());
+        let wish = Wish::of(&serde_json::from_value(tree).unwrap(), &"firmware".parse().unwrap(), &only);
+        assert!(matches!(wish.firmware, Firmware::Assigned(one) if one.owner.to_string() == "tenant.rail"));
+        assert_eq!(wish.refused, [("group.base".parse().unwrap(), 4)]);
     }
 }

@@ -16,8 +16,9 @@ use super::error::AgentError;
 use super::events::Events;
 use super::tree::{Report, Tree, TreeFile};
 
-/// Longest answer read whole, bytes: a tree of ten thousand files.
-const MAX_ANSWER: usize = 4 * 1024 * 1024;
+/// Longest answer read whole, bytes: a few owners of 65,536 files each. Whoever signs for an owner decides how long the
+/// tree is, also for an owner who may assign no firmware.
+const MAX_ANSWER: usize = 64 * 1024 * 1024;
 /// The head of every answer comes within this, or the agent hangs.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 

@@ -56,6 +56,7 @@ async fn serve<W: SlotWriter>(config: &Config, writer: W) -> Result<(), Failure>
     let service = Service {
         agent: Agent::new(config.socket.clone()),
         consumer: config.consumer.clone(),
+        assigners: config.assigners.clone(),
         writer,
         ledger: Ledger::open(&config.state)?,
         folder: config.state.clone(),

@@ -89,7 +89,7 @@ pub enum SlotError {
 }
 
 impl SlotError {
-    /// The word for the agent's receipt.
+    /// The word for the agent.
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {

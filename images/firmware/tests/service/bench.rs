@@ -8,6 +8,7 @@ use casemate_firmware::agent::Agent;
 use casemate_firmware::ledger::{Entries, Ledger};
 use casemate_firmware::service::Service;
 use casemate_firmware::slot::{Files, SlotName, SlotWriter};
+use casemate_firmware::wish::Assigners;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -67,6 +68,7 @@ impl Bench {
         let service = Service {
             agent: Agent::new(self.path("consumer.sock")),
             consumer: "firmware".parse().unwrap(),
+            assigners: Assigners::AnyGroup,
             writer,
             ledger: Ledger::open(&self.path("state")).unwrap(),
             folder: self.path("state"),

@@ -218,6 +218,31 @@ fn nobody_guesses_which_of_two_files_is_meant() {
 }
 
 #[test]
+fn a_tenant_is_told_no_and_no_slot_is_touched_for_it() {
+    run(async {
+        let bench = Bench::new();
+        let mut tenants = assigned(&bench, "probation", 4);
+        tenants["owners"][0]["id"] = "tenant.rail".into();
+        let mut agent = StandIn::start(bench.folder.path(), tenants.clone());
+        let _service = bench.start(bench.files(), "first");
+        let no = json!({ "owner": "tenant.rail", "generation": 4, "outcome": "failed", "reason": "owner-not-allowed" });
+        assert_eq!(agent.report().await, no);
+        let events = agent.stream().await;
+        let mut events = agent.settled(events).await;
+        assert_eq!(agent.report().await, no, "over the new connection");
+        assert_eq!((bench.slot("b"), bench.next()), (Vec::new(), "a".into()));
+
+        // What a tenant asks keeps no group from getting its firmware.
+        let mut both = assigned(&bench, "probation", 5);
+        both["owners"].as_array_mut().unwrap().push(tenants["owners"][0].clone());
+        agent.script().trees = [both].into();
+        events.send(2, "generation").await;
+        assert_eq!(agent.report().await, ready(5));
+        assert_eq!((bench.slot("b"), bench.next()), (NEW.to_vec(), "b".into()));
+    });
+}
+
+#[test]
 fn without_knowing_what_runs_nothing_is_written() {
     run(async {
         let bench = Bench::new();
