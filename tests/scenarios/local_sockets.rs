@@ -156,6 +156,9 @@ fn what_is_no_request_of_a_route_is_told_so() {
     refused(&ask(&admin, "POST /v1/enrolment/words HTTP/1.1", b"{}"), 415, Code::UsageInvalid);
     let long = "POST /v1/enrolment/words HTTP/1.1\nContent-Type: application/json\nContent-Length: 3000000";
     refused(&ask(&admin, long, b""), 413, Code::TooLarge);
+    let wide =
+        json!({ "owner": "group.clinics", "generation": 1, "outcome": "ready", "padding": "x".repeat(16 << 10) });
+    refused(&post(&scene.socket(Role::Consumer), "/v1/consumers/synapse/reports", &wide), 413, Code::TooLarge);
     let many: String = (0..200).map(|number| format!("\nx-{number}: 1")).collect();
     assert_eq!(ask(&admin, &format!("GET /v1/health HTTP/1.1{many}"), b"").status, 431);
     let wide = "x".repeat(64 << 10);

@@ -118,8 +118,16 @@ impl Backend {
     }
 
     async fn ask(&self, call: Call) -> Result<Value, Refusal> {
-        let _place = self.places.call().await.ok_or(RequestError::Stopping)?;
-        self.queue(call).await
+        let place = self.places.call().await.ok_or(RequestError::Stopping)?;
+        let backend = self.clone();
+        // On its own: whoever leaves before the answer keeps his place until it is there. Otherwise asking and leaving,
+        // over and over, would put call after call in front of everybody else's.
+        let asked = tokio::spawn(async move {
+            let answer = backend.queue(call).await;
+            drop(place);
+            answer
+        });
+        asked.await.unwrap_or_else(|_| Err(RequestError::Stopping.into()))
     }
 
     async fn queue(&self, call: Call) -> Result<Value, Refusal> {

@@ -11,9 +11,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::call::{Call, ImportSource};
-use super::refusal::{MAX_BODY, RequestError};
+use super::refusal::{MAX_BODY, MAX_REPORT, RequestError};
 use super::router::{Found, decoded};
-use super::routes::{BUNDLE, JSON};
+use super::routes::{BUNDLE, Endpoint, JSON};
 
 /// A document that is not there after so long is given up.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -62,8 +62,16 @@ pub(super) fn digits(text: &str) -> Option<u64> {
 /// The body as bytes, of a media type the route takes.
 pub(super) async fn document(found: &Found, headers: &HeaderMap, body: Incoming) -> Result<Bytes, RequestError> {
     match media(headers) {
-        Some(JSON) => whole(body, MAX_BODY).await,
+        Some(JSON) => whole(body, longest(found.route.endpoint)).await,
         other => Err(unsupported(found, other)),
+    }
+}
+
+/// Longest document a route reads. A consumer's is short: many at once, sent slowly, must not add up.
+const fn longest(endpoint: Endpoint) -> usize {
+    match endpoint {
+        Endpoint::Report => MAX_REPORT,
+        _ => MAX_BODY,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::refusal::RequestError;
 use crate::config::Role;
@@ -44,8 +44,8 @@ impl Places {
     }
 
     /// A call's place, as soon as one is free.
-    pub(super) async fn call(&self) -> Option<SemaphorePermit<'_>> {
-        self.calls.acquire().await.ok()
+    pub(super) async fn call(&self) -> Option<Place> {
+        Arc::clone(&self.calls).acquire_owned().await.ok()
     }
 
     pub(super) fn follower(&self) -> Result<Place, RequestError> {

@@ -11,6 +11,8 @@ use crate::exit::Failure;
 
 /// Longest document read from a request, bytes: a grant with its root is the largest.
 pub(super) const MAX_BODY: usize = 2 * 1024 * 1024;
+/// Longest report of a consumer, bytes: names and a number.
+pub(super) const MAX_REPORT: usize = 16 * 1024;
 
 /// Why a request is refused here.
 #[derive(Debug, Error)]
