@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod consumer;
 pub mod exit;
+mod flush;
 pub mod health;
 pub mod identity;
 pub mod intake;

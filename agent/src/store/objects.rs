@@ -10,6 +10,7 @@ use casemate_protocol::digest::Digest;
 
 use super::error::StoreError;
 use super::lock::make_folder;
+use crate::flush::flush;
 
 /// Nobody changes an object; consumers read the same inode through their generation.
 const READ_ONLY: u32 = 0o444;
@@ -56,15 +57,16 @@ impl Objects {
     /// what was just verified is better than what may have rotted.
     ///
     /// # Durability
-    /// All of them, when it returns: fsync of each, rename, one fsync of the folder.
+    /// All of them, when it returns: flush, rename, one fsync of the folder.
     ///
     /// # Errors
     /// A file cannot be synced or moved. Those moved already stay: they are what their names say.
     pub fn adopt(&self, staged: &[(Digest, PathBuf)]) -> Result<(), StoreError> {
         for (_, path) in staged {
             fs::set_permissions(path, Permissions::from_mode(READ_ONLY)).map_err(StoreError::file("protect", path))?;
-            File::open(path).and_then(|file| file.sync_all()).map_err(StoreError::file("sync", path))?;
         }
+        let paths: Vec<&Path> = staged.iter().map(|(_, path)| path.as_path()).collect();
+        flush(&paths).map_err(|(path, error)| StoreError::file("sync", path)(error))?;
         for (id, path) in staged {
             fs::rename(path, self.path(id)).map_err(StoreError::file("rename", path))?;
         }
