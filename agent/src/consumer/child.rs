@@ -120,7 +120,8 @@ impl Group {
     async fn kill(mut self) {
         self.signal();
         if let Some(mut child) = self.0.take() {
-            let _reaped = child.wait().await;
+            // One that cannot be killed is left alone: it runs as another user, or hangs in the kernel.
+            let _reaped = timeout(AFTERWARDS, child.wait()).await;
         }
     }
 }
