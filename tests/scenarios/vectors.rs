@@ -78,7 +78,10 @@ fn a_golden_bundle_with_conditions_means_what_it_meant_and_is_written_as_it_was(
     let terms = &owners[0].terms;
     assert_eq!(terms.window.map(|window| window.to_string()).as_deref(), Some("Mon,Wed 22:00-02:00"));
     assert_eq!((terms.deadline_seconds, terms.hold_seconds), (120, Some(15)));
-    assert_eq!(terms.awaited.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["follower", "synapse"]);
+    assert_eq!(
+        terms.awaited.iter().map(casemate_protocol::device::id::Name::as_str).collect::<Vec<_>>(),
+        ["follower", "synapse"]
+    );
     assert_eq!(owners[0].manifest.probes().unwrap().len(), 5, "four declared, one consumer's");
     assert!(owners[1].terms.is_plain() && owners[2].terms.is_plain());
     assert_eq!(owners[1].manifest.files.len(), 2);
