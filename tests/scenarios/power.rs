@@ -210,3 +210,21 @@ fn killed_at_any_moment_of_a_trial_each_owner_ends_where_its_consumer_says_and_t
         appliance.close().unwrap();
     }
 }
+
+/// Whoever signs for an owner decides how many files and folders a generation has, and a flush of one costs milliseconds:
+/// one by one they could take longer than the service manager waits, at every start again.
+#[test]
+fn thousands_of_files_and_folders_are_flushed_by_a_few_calls() {
+    let base = folder();
+    let (state, log) = (base.path().join("state"), base.path().join("calls"));
+    let output = Command::new("strace")
+        .args(["-f", "-o", log.to_str().unwrap(), "-e", "trace=fsync,fdatasync,syncfs"])
+        .args([STATE, "many", state.to_str().unwrap(), "2000"])
+        .output()
+        .unwrap();
+    assert!(output.status.success() && output.stdout == b"done\n", "{output:?}");
+    let log = std::fs::read_to_string(log).unwrap();
+    let calls = |name: &str| log.lines().filter(|line| line.contains(name)).count();
+    assert_eq!(calls("syncfs("), 2, "the files, then the folders: {log}");
+    assert!(calls("fsync(") + calls("fdatasync(") < 100, "{log}");
+}

@@ -170,3 +170,48 @@ fn number(found: &Found) -> Result<u64, RequestError> {
     let text = found.parameter("number");
     order::digits(text).ok_or_else(|| RequestError::Nothing { what: "receipt", value: text.into() })
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[test]
+    fn whoever_asks_and_leaves_over_and_over_has_no_more_calls_waiting_than_places() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (calls, mut queue) = mpsc::channel(64);
+            let role = Role::Monitor;
+            let backend = Backend { role, calls, hub: Hub::new(0), places: Places::new(role) };
+            for _ in 0..32 {
+                let (mut peer, stream) = UnixStream::pair().unwrap();
+                peer.write_all(b"GET /v1/health HTTP/1.1\r\nHost: agent\r\n\r\n").await.unwrap();
+                let served = tokio::spawn(connection(stream, backend.clone()));
+                // Asked by then, or waiting for a place.
+                for _ in 0..64 {
+                    tokio::task::yield_now().await;
+                }
+                drop(peer);
+                served.await.unwrap();
+            }
+            // Every task has had its turn by then.
+            for _ in 0..64 {
+                tokio::task::yield_now().await;
+            }
+            let mut waiting = Vec::new();
+            while let Ok(request) = queue.try_recv() {
+                waiting.push(request);
+            }
+            assert_eq!(waiting.len(), 4);
+            // An answer nobody waits for any more frees the place.
+            for Request { reply, .. } in waiting {
+                let _left = reply.send(Ok(Value::Null));
+            }
+            for _ in 0..64 {
+                tokio::task::yield_now().await;
+            }
+            assert!(backend.places.call().await.is_some());
+        });
+    }
+}
