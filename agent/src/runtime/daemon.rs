@@ -22,7 +22,7 @@ use crate::transport::stick::Inventory;
 
 /// How often the stick's folder is looked at: often enough for a person who waits beside it, seldom enough not to
 /// count as work.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_secs(3);
 
 /// Runs until SIGTERM or SIGINT. `ready` is called once calls are taken.
 ///
