@@ -113,6 +113,15 @@ codes! {
     KeyInvalid = "key-invalid", Usage, "A key file is missing, malformed or readable by others.", "Check the path and its permissions (0600).";
     UnknownAppliance = "unknown-appliance", Usage, "The site knows no such appliance.", "Check the id against appliances.csv.";
     Exists = "exists", Usage, "The thing to be made exists already.", "Choose another name, or remove it first.";
+    // boundary
+    BoundaryInvalid = "boundary-invalid", Refused, "A boundary document breaks a rule.", "Correct the entry the message names and sign it again; `casemate boundary check` finds it beforehand.";
+    BoundaryWider = "boundary-wider", Refused, "A boundary document goes beyond what the one above it allows.", "Narrow the entry the message names, or widen the envelope with a new root.";
+    BoundaryUnreached = "boundary-unreached", Refused, "A wider boundary was tried and a required peer was not reached; what the old and the new one share is in force.", "Check the peer and the way to it; then sign the boundary again as a new version.";
+    BoundaryNotEnforced = "boundary-not-enforced", Environment, "The kernel does not enforce the boundary on this machine.", "Start casemate-boundary.service; or say `enforcement = \"process-only\"` in agent.toml if this machine is guarded otherwise.";
+    BoundaryDiffers = "boundary-differs", Environment, "The kernel enforces another boundary than the agent was given.", "`casemate-agent boundary show` names both; `systemctl status casemate-boundary` says why the newer one was refused.";
+    BoundaryObserved = "boundary-observed", Done, "The boundary is observed for a time, not enforced.", "Sign a boundary without `observe_until` once the site has moved in.";
+    BoundaryAttempts = "boundary-attempts", Done, "Something on this machine tried to go beyond the boundary and was stopped.", "`casemate-agent boundary show` names unit and destination.";
+    KernelTooOld = "kernel-too-old", Environment, "The kernel lacks a layer the boundary needs.", "Use Linux 6.1 or newer with Landlock, seccomp and nftables.";
     // command line, configuration, environment
     UsageInvalid = "usage-invalid", Usage, "The command line is wrong.", "See --help.";
     ConfigInvalid = "config-invalid", Usage, "The configuration file is wrong.", "Correct the line the message names.";

@@ -10,10 +10,12 @@
 //! | [`keys`], [`signed`], [`verify`] | keys, signed documents, the only maker of [`verify::Verified`] |
 //! | [`tuf`] | TUF 1.0 metadata and the sans-IO client |
 //! | [`bundle`] | the archive, manifests, parts and the appraisal of a whole bundle |
+//! | [`boundary`] | envelope, boundary and what remains of it: the policy in force |
 //! | [`device`] | appliance ids and enrolment |
 //! | [`evidence`] | receipts, health reports, the Merkle tree |
 //! | [`code`] | every outcome code, its meaning and its remedy |
 
+pub mod boundary;
 pub mod bundle;
 pub mod canonical;
 pub mod code;
