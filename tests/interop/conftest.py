@@ -59,6 +59,7 @@ class Site:
         (folder / "stick").mkdir()
         paths = {name: str(folder / value) for name, value in
                  {"state": "state", "socket": "agent.sock", "stick": "stick"}.items()}
+        paths["enforcement"] = "process-only"
         (folder / "agent.toml").write_text("".join(f"{name} = {json.dumps(path)}\n" for name, path in paths.items()))
         self.agent("enrol", "request", "-o", "lux-001.req")
         words = json.loads(self.tool("--json", "appliance", "enrol", "lux-001.req", "--group", "clinics"))["words"]

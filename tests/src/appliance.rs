@@ -51,7 +51,9 @@ impl Appliance {
         let path = folder.path();
         std::fs::create_dir_all(path.join("stick/in")).unwrap();
         let [state, socket, stick] = ["state", "socket", "stick"].map(|name| path.join(name));
-        let text = format!("state = {state:?}\nsocket = {socket:?}\nstick = {stick:?}\nreserve = \"1 MiB\"\n");
+        let text = format!(
+            "state = {state:?}\nsocket = {socket:?}\nstick = {stick:?}\nreserve = \"1 MiB\"\nenforcement = \"process-only\"\n"
+        );
         std::fs::write(path.join("agent.toml"), text).unwrap();
         let [clock, uptime, boot] = [signed_at().unix(), 1_000, 1].map(|value| Arc::new(AtomicU64::new(value)));
         Self { folder, clock, uptime, boot, program: program.into() }

@@ -29,9 +29,23 @@ pub(super) struct File {
     pub(super) reserve: Option<Spanned<String>>,
     /// The least important level that is logged.
     pub(super) log: Option<Spanned<String>>,
+    /// Who sees to the boundary beside the agent.
+    pub(super) enforcement: Option<Spanned<String>>,
     /// The local API.
     #[serde(default)]
     pub(super) local: Local,
+    /// Where others write what concerns the boundary: for tests.
+    #[serde(default)]
+    pub(super) boundary: Boundary,
+}
+
+/// `[boundary]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Boundary {
+    pub(super) run: Option<PathBuf>,
+    pub(super) watch: Option<PathBuf>,
+    pub(super) site: Option<PathBuf>,
 }
 
 /// `[local.…]`.

@@ -4,11 +4,13 @@
 //! SIGHUP ends nothing and changes nothing, so that nobody who sends it in good faith stops the agent. Environment
 //! variables are not read.
 
+pub mod boundary;
 pub mod file;
 pub mod local;
 pub mod resolved;
 pub mod setting;
 
+pub use boundary::{BoundaryPlaces, Enforcement};
 pub use file::ConfigError;
 pub use local::{LocalSocket, Role};
 pub use resolved::Config;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use tracing::Level;
 
+use super::boundary::{BoundaryPlaces, Enforcement};
 use super::file::{self, ConfigError, File, LocalTable};
 use super::local::{LocalSocket, Role};
 use super::setting::{Origin, Setting};
@@ -39,6 +40,10 @@ pub struct Config {
     pub reserve: u64,
     /// The least important level the daemon logs.
     pub log: Level,
+    /// Who sees to the boundary beside the agent.
+    pub enforcement: Enforcement,
+    /// Where they say so.
+    pub boundary: BoundaryPlaces,
     /// The program that is started again as the sandboxed reader; this one, unless a test hosts the library.
     pub program: PathBuf,
     /// Where the kernel shows control groups; another folder only in tests.
@@ -80,10 +85,32 @@ fn resolve(path: &Path, file: File, text: &str, clock: WallClock) -> Result<(Con
     let stick = reading.path("stick", file.stick)?;
     let reserve = reading.parsed("reserve", file.reserve.as_ref(), RESERVE, "size such as \"64 MiB\"", size)?;
     let log = reading.parsed("log", file.log.as_ref(), LOG, "level: error, warn, info, debug or trace", level)?;
+    let form = "enforcement: \"host\" or \"process-only\"";
+    let enforcement =
+        reading.parsed("enforcement", file.enforcement.as_ref(), Enforcement::Host.name(), form, Enforcement::parse)?;
+    let boundary = places(path, file.boundary)?;
     let local = reading.sockets(file.socket, file.local)?;
     let (program, cgroups) = ("/proc/self/exe".into(), CGROUPS.into());
-    let config = Config { state, local, stick, reserve, log, program, cgroups, clock };
+    let config = Config { state, local, stick, reserve, log, enforcement, boundary, program, cgroups, clock };
     Ok((config, reading.settings))
+}
+
+/// Where others write what concerns the boundary. `config show` does not name it: it is not for operators.
+fn places(path: &Path, file: file::Boundary) -> Result<BoundaryPlaces, ConfigError> {
+    let mut places = BoundaryPlaces::default();
+    let given = [
+        ("boundary.run", file.run, &mut places.run),
+        ("boundary.watch", file.watch, &mut places.watch),
+        ("boundary.site", file.site, &mut places.site),
+    ];
+    for (key, found, place) in given {
+        match found {
+            None => {}
+            Some(found) if found.is_absolute() => *place = found,
+            Some(found) => return Err(ConfigError::Relative { path: path.into(), key, found }),
+        }
+    }
+    Ok(places)
 }
 
 /// The text while its values are taken out of it.

@@ -12,6 +12,18 @@ fn read(text: &str) -> Result<Config, ConfigError> {
 }
 
 #[test]
+fn the_boundary_is_enforced_on_the_host_unless_the_file_says_otherwise() {
+    let config = read("").unwrap();
+    assert_eq!((config.enforcement, config.boundary.clone()), (Enforcement::Host, BoundaryPlaces::default()));
+    assert_eq!(config.boundary.run, Path::new("/run/casemate-boundary"));
+    assert_eq!(read("enforcement = 'process-only'").unwrap().enforcement, Enforcement::ProcessOnly);
+    let error = read("state = '/s'\nenforcement = 'none'").unwrap_err();
+    assert!(matches!(error, ConfigError::Line { line: 2, .. }), "{error}");
+    let error = read("[boundary]\nrun = 'here'").unwrap_err();
+    assert!(matches!(error, ConfigError::Relative { key: "boundary.run", .. }), "{error}");
+}
+
+#[test]
 fn an_empty_file_means_the_defaults_and_the_admin_socket_alone() {
     let config = read("").unwrap();
     assert_eq!(config.state, Path::new(STATE));
@@ -68,6 +80,7 @@ fn every_value_says_where_it_came_from() {
         "stick - default",
         "reserve 64 MiB default",
         "log info default",
+        "enforcement host default",
         "local.admin.socket /run/casemate/agent.sock default",
         "local.admin.group - default",
         "local.consumer.socket /run/casemate/consumer.sock default",
@@ -139,7 +152,9 @@ fn the_packaged_file_has_a_socket_for_every_role_and_the_page_about_it_names_eve
     for setting in settings {
         let key = if setting.key.ends_with(".group") { "local.….group" } else { setting.key };
         assert!(page.contains(&format!("| `{key}` |")), "{key}");
-        if let (Some(value), true) = (&setting.value, !setting.key.ends_with(".group") && setting.key != "stick") {
+        if let (Some(value), true) =
+            (&setting.value, !setting.key.ends_with(".group") && !["stick", "enforcement"].contains(&setting.key))
+        {
             assert!(page.contains(&format!("| `{key}` | `{value}` |")), "{key} is {value}");
         }
     }
