@@ -1,3 +1,4 @@
-//! What may leave the appliance: so far nothing. Connections are made here and nowhere else.
+//! What may leave the appliance, and what keeps it to that: one door for every connection, and layers around the process.
 
 pub mod connect;
+pub mod process;
