@@ -15,8 +15,10 @@ mod document;
 mod envelope;
 mod error;
 mod flow;
+mod force;
 mod link;
 mod network;
+pub mod offer;
 mod peer;
 mod policy;
 
@@ -25,6 +27,7 @@ pub use document::{Boundary, FORMAT, MAX_DOCUMENT, Narrowing, TenantFlows};
 pub use envelope::Envelope;
 pub use error::BoundaryError;
 pub use flow::{Direction, Flow, FlowProtocol, Ports};
+pub use force::in_force;
 pub use link::Link;
 pub use network::Network;
 pub use peer::{Peer, PeerProtocol, Pins, Purpose};

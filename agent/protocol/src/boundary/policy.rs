@@ -105,20 +105,35 @@ impl Policy {
         (inner.observe_until > self.observe_until).then(|| "observe_until".into())
     }
 
-    /// What both allow. Peers and flows keep this policy's names.
+    /// The same said in one way: flows in order, none that another of the same purpose and owner covers.
+    #[must_use]
+    pub fn normal(mut self) -> Self {
+        self.flows.sort();
+        self.flows.dedup();
+        let label = |flow: &Flow| (flow.purpose.clone(), flow.owner.clone());
+        let covered = |index: usize| {
+            let flow = &self.flows[index];
+            let others = self.flows.iter().enumerate().filter(|(other, _)| *other != index);
+            others.into_iter().any(|(_, other)| label(other) == label(flow) && other.covers(flow))
+        };
+        let kept = (0..self.flows.len()).filter(|index| !covered(*index)).map(|index| self.flows[index].clone());
+        self.flows = kept.collect();
+        self
+    }
+
+    /// What both allow, in the [normal](Self::normal) form. Peers and flows keep this policy's names, so that what is
+    /// less than `other` stays as it is.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         let peers = self.peers.iter().filter_map(|peer| other.peers.iter().find_map(|known| peer.intersection(known)));
         let flows = self.flows.iter().flat_map(|flow| other.flows.iter().filter_map(|known| flow.intersection(known)));
-        let mut flows: Vec<_> = flows.collect();
-        flows.sort();
-        flows.dedup();
-        Self {
+        let both = Self {
             peers: peers.collect(),
-            flows,
+            flows: flows.collect(),
             link: self.link.intersection(&other.link),
             observe_until: self.observe_until.min(other.observe_until),
-        }
+        };
+        both.normal()
     }
 
     /// This policy with the flows of `owner` replaced by `flows`.

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::boundary::{BoundaryVerdict, Documents};
 use super::judge::Audience;
 use super::owners;
 use super::presumes::Presumes;
-use super::refusal::{OwnerRefusal, Refusal};
+use super::refusal::{OwnerRefusal, Refusal, in_words};
 use super::stage::Stage;
 use super::verdict::{
     Addressee, Device, Disposition, Inspection, OwnerManifest, OwnerVerdict, Placement, Trust, Unverified, Wanted,
@@ -53,6 +54,7 @@ pub(super) struct Addressed {
     pub(super) assignment: Assignment,
     raw: Vec<u8>,
     owners: Vec<Slot>,
+    boundary: Option<BoundaryVerdict>,
 }
 
 /// One owner of an addressed appliance.
@@ -80,6 +82,7 @@ pub(super) struct Case {
     pub(super) verified: BTreeSet<RoleName>,
     pub(super) unverified: Vec<Unverified>,
     manifests: BTreeMap<Digest, Vec<Reference>>,
+    documents: Documents,
     pub(super) presumes: Option<Presumes>,
     /// By id and length: owners may disagree about how long one content is.
     pub(super) wanted: BTreeMap<(Digest, u64), Wanted>,
@@ -110,6 +113,7 @@ impl Case {
             verified: BTreeSet::new(),
             unverified: Vec::new(),
             manifests: BTreeMap::new(),
+            documents: Documents::default(),
             presumes: None,
             wanted: BTreeMap::new(),
             held: BTreeMap::new(),
@@ -127,7 +131,7 @@ impl Case {
 
     pub(super) fn device(&self) -> Option<&Device> {
         match &self.audience {
-            Audience::Appliance(device) => Some(device),
+            Audience::Appliance(device) | Audience::Enforcer(device) => Some(device),
             Audience::Everybody => None,
         }
     }
@@ -205,19 +209,26 @@ impl Case {
     }
 
     pub(super) fn assigned(&mut self, assignment: Assignment, raw: &[u8]) {
-        self.addressees.push(Addressed { assignment, raw: raw.to_vec(), owners: Vec::new() });
+        self.addressees.push(Addressed { assignment, raw: raw.to_vec(), owners: Vec::new(), boundary: None });
     }
 
-    /// Every delegated role has been read: finds the manifest of every addressed owner.
+    /// Nothing but the boundary is asked for.
+    pub(super) fn is_boundary_only(&self) -> bool {
+        matches!(self.audience, Audience::Enforcer(_))
+    }
+
+    /// Every delegated role has been read: finds the manifest of every addressed owner, and the boundary documents.
     pub(super) fn choose_manifests(&mut self) {
         for addressee in 0..self.addressees.len() {
             let assignment = self.addressees[addressee].assignment.clone();
-            for (index, owner) in assignment.owners().into_iter().enumerate() {
+            let owners = if self.is_boundary_only() { Vec::new() } else { assignment.owners() };
+            for (index, owner) in owners.into_iter().enumerate() {
                 let version = self.listed(&owner.role());
                 let outcome =
                     self.choose(&owner, version, &assignment, |target| Reference { addressee, owner: index, target });
                 self.addressees[addressee].owners.push(Slot { owner, version, outcome });
             }
+            self.missing.extend(self.documents.choose(&mut self.client, &assignment).err());
         }
     }
 
@@ -258,17 +269,18 @@ impl Case {
         None
     }
 
-    /// Whether some manifest is still to be read.
+    /// Whether some manifest or boundary document is still to be read.
     pub(super) fn awaits_manifests(&self) -> bool {
-        !self.manifests.is_empty()
+        !self.manifests.is_empty() || self.documents.missing().next().is_some()
     }
 
-    /// Whether the manifest `digest` is still to be read for somebody.
+    /// Whether the manifest or boundary document `digest` is still to be read for somebody.
     pub(super) fn awaits(&self, digest: &Digest) -> bool {
-        self.manifests.contains_key(digest)
+        self.manifests.contains_key(digest) || self.documents.awaits(digest)
     }
 
     pub(super) fn manifest(&mut self, digest: Digest, raw: &[u8]) {
+        self.documents.take(digest, raw);
         for Reference { addressee, owner, target } in self.manifests.remove(&digest).unwrap_or_default() {
             let slot = &mut self.addressees[addressee].owners[owner];
             let targets = self.client.delegated(&slot.owner.role());
@@ -281,9 +293,10 @@ impl Case {
         Ok(())
     }
 
-    /// Every manifest has been read: what all of them together want.
+    /// Every manifest has been read, and every boundary document: what all of them together want.
     pub(super) fn collect_wanted(&mut self) {
         for addressee in &mut self.addressees {
+            addressee.bound(&self.documents, &self.client);
             addressee.refuse_excess(MAX_WANTED_PARTS);
         }
         let owners = self.addressees.iter().flat_map(|addressee| &addressee.owners);
@@ -384,9 +397,11 @@ impl Case {
         let presumed = self.presumes.map(|presumes| presumes.objects).unwrap_or_default();
         let excused: BTreeSet<_> = match self.audience {
             Audience::Everybody => presumed.iter().collect(),
-            Audience::Appliance(_) => BTreeSet::new(),
+            Audience::Appliance(_) | Audience::Enforcer(_) => BTreeSet::new(),
         };
-        let objects = self.open.keys().filter(|digest| !excused.contains(digest)).chain(self.manifests.keys());
+        let unread = self.documents.missing().filter(|digest| !self.manifests.contains_key(digest));
+        let unread = self.manifests.keys().chain(unread);
+        let objects = self.open.keys().filter(|digest| !excused.contains(digest)).chain(unread);
         let objects = objects.map(|digest| MemberKind::Object { digest: *digest }.to_string());
         let missing: Vec<_> = self.missing.into_iter().chain(objects).collect();
         if let Some(first) = missing.first() {
@@ -410,6 +425,17 @@ impl Slot {
 }
 
 impl Addressed {
+    /// What the boundary documents say about this appliance. A tenant whose own is refused goes without everything.
+    fn bound(&mut self, documents: &Documents, client: &Client) {
+        let (verdict, mut refused) = documents.judge(client, &self.assignment);
+        self.boundary = Some(verdict);
+        for slot in &mut self.owners {
+            if let Some(refusal) = refused.remove(&slot.owner) {
+                slot.outcome = Some(Err(refusal));
+            }
+        }
+    }
+
     /// More than `limit` parts are no appliance's to hold: whoever wants most goes without, until the others fit.
     fn refuse_excess(&mut self, limit: usize) {
         let mut total: usize = self.owners.iter().map(Slot::parts).sum();
@@ -428,7 +454,8 @@ impl Addressed {
             let outcome = slot.outcome.unwrap_or_else(|| Err(nothing()));
             OwnerVerdict { owner: slot.owner, version: slot.version, outcome }
         });
-        Addressee { owners: owners.collect(), assignment: self.assignment, assignment_raw: self.raw }
+        let boundary = self.boundary.unwrap_or_else(BoundaryVerdict::unread);
+        Addressee { owners: owners.collect(), assignment: self.assignment, assignment_raw: self.raw, boundary }
     }
 }
 
@@ -443,7 +470,9 @@ fn trust(client: &Client, verified: &BTreeSet<RoleName>, addressees: &[Addressed
     let owners: BTreeSet<_> =
         addressees.iter().flat_map(|addressee| &addressee.owners).map(|slot| slot.owner.role()).collect();
     let bins = verified.iter().filter(|role| !super::stage::is_owner(role));
-    for role in owners.iter().chain(bins) {
+    let boundary = addressees.iter().any(|addressee| addressee.assignment.boundary.is_some());
+    let boundary = boundary.then(crate::tuf::profile::boundary_role);
+    for role in owners.iter().chain(&boundary).chain(bins) {
         if let Some(targets) = client.delegated(role) {
             metadata.insert(role.clone(), targets.raw().to_vec());
         }
@@ -464,13 +493,7 @@ fn trust(client: &Client, verified: &BTreeSet<RoleName>, addressees: &[Addressed
 
 /// `error` as the role's own, with all it says.
 fn unverified(role: &RoleName, error: &TufError) -> Unverified {
-    let mut why = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        why = format!("{why}: {error}");
-        source = error.source();
-    }
-    Unverified { role: role.clone(), code: error.code(), why }
+    Unverified { role: role.clone(), code: error.code(), why: in_words(error) }
 }
 
 #[cfg(test)]
@@ -502,7 +525,7 @@ mod tests {
             );
             let assignment: Assignment = serde_json::from_str(&text).unwrap();
             let owners = vec![slot("a", 3), slot("b", 50), slot("c", 40), slot("d", 2)];
-            let mut addressed = Addressed { assignment, raw: Vec::new(), owners };
+            let mut addressed = Addressed { assignment, raw: Vec::new(), owners, boundary: None };
             addressed.refuse_excess(limit);
             addressed.owners.iter().map(|slot| slot.manifest().is_some()).collect::<Vec<_>>()
         };

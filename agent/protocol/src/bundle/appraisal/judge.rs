@@ -17,6 +17,9 @@ pub enum Audience {
     Appliance(Device),
     /// Its packer or an inspector asks for all whom it addresses.
     Everybody,
+    /// The host's enforcer asks for the boundary of one appliance, and for nothing else
+    /// ([`crate::boundary::offer`]): owners' roles have no place in what it reads.
+    Enforcer(Device),
 }
 
 /// An appraisal between two members. See the module for how to drive it.

@@ -18,6 +18,7 @@
 //! ```
 
 mod addressing;
+mod boundary;
 mod case;
 mod catalogue;
 mod judge;
@@ -27,11 +28,13 @@ mod refusal;
 mod stage;
 mod verdict;
 
+pub use boundary::{BoundaryRefusal, BoundaryVerdict, Papers, SignedBoundary};
 pub use case::MAX_WANTED_PARTS;
 pub use judge::{Appraisal, Audience};
 pub use owners::parse as parse_manifest;
 pub use presumes::{MAX_PRESUMED, MAX_PRESUMES, Presumes};
 pub use refusal::{OwnerRefusal, Refusal};
+pub use stage::is_read_whole;
 pub use verdict::{
     Addressee, Device, Disposition, Inspection, OwnerManifest, OwnerVerdict, Placement, Trust, Unverified, Verdict,
     Wanted,

@@ -165,6 +165,16 @@ pub enum OwnerRefusal {
         /// How many may be.
         limit: usize,
     },
+    /// What the tenant leaves of its flows is malformed, or more than the boundary gives it.
+    #[error("{target}: {why}")]
+    Boundary {
+        /// Its target path.
+        target: String,
+        /// Which of the two.
+        code: Code,
+        /// What is wrong.
+        why: String,
+    },
     /// The manifest's conditions are malformed, or this version cannot meet them.
     #[error("the manifest {target} asks for what cannot be done")]
     Terms {
@@ -202,7 +212,19 @@ impl Explain for OwnerRefusal {
             Self::Unverified { .. } | Self::NoManifest { .. } => Code::OwnerUnverified,
             Self::Manifest { .. } => Code::ManifestInvalid,
             Self::TooManyParts { .. } => Code::TooLarge,
+            Self::Boundary { code, .. } => *code,
             Self::Terms { source, .. } => source.code(),
         }
     }
+}
+
+/// `error` with everything it rests on, as one text.
+pub(super) fn in_words(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        words = format!("{words}: {error}");
+        source = error.source();
+    }
+    words
 }

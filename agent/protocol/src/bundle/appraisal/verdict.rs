@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::boundary::BoundaryVerdict;
 use super::refusal::OwnerRefusal;
 use crate::bundle::manifest::Manifest;
 use crate::bundle::part::Part;
@@ -81,7 +82,8 @@ pub struct Trust {
     pub signed_at: UtcTime,
     /// SHA-256 of the snapshot metadata: what receipts are about.
     pub snapshot: Digest,
-    /// Verified metadata to keep, as received, by role (`timestamp`, `snapshot`, `targets` and delegated roles).
+    /// Verified metadata to keep, as received, by role (`timestamp`, `snapshot`, `targets` and delegated roles, with
+    /// `boundary` where an assignment names one).
     pub metadata: BTreeMap<RoleName, Vec<u8>>,
     /// Floors after this bundle.
     pub floors: Floors,
@@ -98,6 +100,8 @@ pub struct Addressee {
     pub assignment_raw: Vec<u8>,
     /// Its owners, in the order of [`Assignment::owners`].
     pub owners: Vec<OwnerVerdict>,
+    /// Its boundary.
+    pub boundary: BoundaryVerdict,
 }
 
 /// What the bundle says about one owner.

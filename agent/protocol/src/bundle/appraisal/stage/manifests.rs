@@ -1,14 +1,13 @@
-//! Manifests.
+//! Manifests, and boundary documents among them.
 
 use std::collections::BTreeMap;
 
 use super::super::case::{Case, Pending, Step};
 use super::super::catalogue::{Catalogue, Order};
-use super::super::owners::is_manifest;
 use super::super::refusal::Refusal;
 use super::super::verdict::Disposition;
-use super::Stage;
 use super::files::Files;
+use super::{Stage, is_read_whole};
 use crate::bundle::archive::{Member, MemberKind};
 use crate::bundle::manifest::MAX_MANIFEST;
 use crate::tuf::targets::TargetFile;
@@ -30,7 +29,7 @@ impl Manifests {
             .map(|(path, file)| (path.as_str(), file))
             .collect();
         let of = |manifests: bool| {
-            let chosen = paths.iter().filter(move |(path, _)| is_manifest(path) == manifests);
+            let chosen = paths.iter().filter(move |(path, _)| is_read_whole(path) == manifests);
             Catalogue::of(chosen.map(|(path, file)| (*path, *file)))
         };
         Self { manifests: of(true), files: of(false) }

@@ -52,6 +52,13 @@ pub(super) fn is_owner(role: &RoleName) -> bool {
     role.as_str() == "boundary" || role.as_str().parse::<Owner>().is_ok()
 }
 
+/// Whether the target at `path` is a manifest or a boundary document: these stand before `presumes.json` and the files,
+/// in the order of their paths.
+#[must_use]
+pub fn is_read_whole(path: &str) -> bool {
+    super::owners::is_manifest(path) || super::boundary::is_document(path)
+}
+
 /// The refusal of a member that stands where its kind may not.
 fn misplaced(member: &Member, why: &'static str) -> Refusal {
     Refusal::Unexpected { member: member.kind.to_string(), why }

@@ -7,6 +7,7 @@ use super::manifests::Manifests;
 use super::{Stage, is_owner, misplaced};
 use crate::bundle::archive::{Member, MemberKind};
 use crate::tuf::client::Want;
+use crate::tuf::profile::boundary_role;
 use crate::tuf::role::{RoleName, Version};
 
 /// Which came last.
@@ -19,6 +20,9 @@ impl Roles {
     pub(super) fn member(&mut self, case: &mut Case, member: Option<&Member>) -> Result<Step, Refusal> {
         match member {
             Some(member) => match &member.kind {
+                MemberKind::Metadata { role, .. } if case.is_boundary_only() && *role != boundary_role() => {
+                    Err(misplaced(member, "an offer holds no role of an owner but the boundary's"))
+                }
                 MemberKind::Metadata { role, version } if is_owner(role) => {
                     delegated(case, member, role, *version, &mut self.last)
                 }
