@@ -51,6 +51,9 @@ enum Command {
     /// Enrol appliances and list them
     #[command(subcommand)]
     Appliance(commands::appliance::Verb),
+    /// What appliances may exchange with whom
+    #[command(subcommand)]
+    Boundary(commands::boundary::Verb),
     /// Render the site, check it, show what changes and for whom; keep it for signing
     ///
     /// Renders every file, reports everything wrong in the site at once with file and line, compares with what was signed
@@ -133,6 +136,7 @@ impl Cli {
             Command::Init(args) => commands::init::run(&context, &args),
             Command::Key(verb) => commands::key::run(&context, &verb),
             Command::Appliance(verb) => commands::appliance::run(&context, &verb),
+            Command::Boundary(verb) => commands::boundary::run(&context, &verb),
             Command::Plan(args) => commands::plan::run(&context, &args),
             Command::Sign(args) => commands::sign::run(&context, &args),
             Command::Check(args) => commands::check::run(&context, &args),

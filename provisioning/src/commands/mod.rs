@@ -1,6 +1,7 @@
 //! One file a verb.
 
 pub(crate) mod appliance;
+pub(crate) mod boundary;
 pub(crate) mod check;
 pub(crate) mod codes;
 pub(crate) mod completions;

@@ -1,10 +1,12 @@
 //! `casemate plan`.
 
 use casemate_protocol::code::Code;
+use casemate_protocol::tuf::time::UtcTime;
 use serde_json::json;
 
 use crate::cli::Context;
 use crate::exit::{Exit, Failure};
+use crate::plan::boundary::remarks;
 use crate::plan::change::Changes;
 use crate::plan::{Composition, Plan};
 use crate::repository::{Lock, Place, Renewal};
@@ -30,7 +32,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     let drafts = proposal.drafts(renewal)?;
     let roles = Proposal::roles(&drafts);
     let Proposal { site, state, composition, changes, .. } = &proposal;
-    let warnings = warnings(site, composition);
+    let warnings = warnings(site, composition, context.now);
     for warning in &warnings {
         context.output.say(format!("warning: {warning}"));
     }
@@ -46,7 +48,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     };
     let value = json!({
         "code": drafts.is_empty().then_some(Code::NothingToDo), "roles": roles, "files": changes.files, "settings": changes.settings.iter().map(|(group, what)| json!({ "group": group, "what": what })).collect::<Vec<_>>(), "affected": changes.affected,
-        "removed_groups": changes.removed_groups, "warnings": warnings, "expires": state.timestamp.signed.expires,
+        "removed_groups": changes.removed_groups, "boundaries": changes.boundaries, "warnings": warnings, "expires": state.timestamp.signed.expires,
     });
     context.output.data(&value, text);
     Ok(Exit::DONE)
@@ -61,7 +63,7 @@ fn diffs(changes: &Changes) -> String {
 }
 
 /// What is allowed but probably not meant.
-fn warnings(site: &Site, composition: &Composition) -> Vec<String> {
+fn warnings(site: &Site, composition: &Composition, now: UtcTime) -> Vec<String> {
     let mut warnings = Vec::new();
     for (name, rendered) in &composition.groups {
         for path in &rendered.unlisted {
@@ -75,6 +77,12 @@ fn warnings(site: &Site, composition: &Composition) -> Vec<String> {
                 format!("{name}: nobody waits for {consumer} to be ready; write [apply] confirm = [\"consumers\"]")
             }));
         }
+    }
+    for (name, boundary) in &site.boundaries.named {
+        if !site.inventory.iter().any(|row| row.boundary.as_ref() == Some(name)) {
+            warnings.push(format!("no line of appliances.csv names boundary {name}"));
+        }
+        warnings.extend(remarks(&boundary.allow, now).into_iter().map(|remark| format!("boundary {name}: {remark}")));
     }
     let pending = site.inventory.iter().filter(|row| site.confirmed().all(|(confirmed, _)| confirmed.id != row.id));
     for row in pending {

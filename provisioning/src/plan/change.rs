@@ -11,6 +11,7 @@ use casemate_protocol::tuf::role::RoleName;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::boundary::{self, Boundaries, Step};
 use super::compose::Composition;
 use super::object::{Objects, Source};
 use super::setting;
@@ -127,6 +128,8 @@ pub(crate) struct Changes {
     pub(crate) affected: Vec<Affected>,
     /// Groups that go.
     pub(crate) removed_groups: Vec<Name>,
+    /// What becomes of boundaries.
+    pub(crate) boundaries: Vec<Step>,
 }
 
 impl Changes {
@@ -148,6 +151,7 @@ struct Published<'a> {
     state: &'a State,
     manifests: Manifests,
     assignments: BTreeMap<ApplianceId, Assignment>,
+    boundaries: Boundaries,
 }
 
 /// Compares `composition` with what `state` publishes.
@@ -188,7 +192,12 @@ pub(crate) fn compare(state: &State, composition: &Composition) -> Result<Change
     });
     let settings = settings.collect();
     let files = merged(files, &planned);
-    Ok(Changes { files, groups, settings, affected, removed_groups: removed_groups.into_iter().collect() })
+    let boundaries = boundary::steps(
+        (&published.boundaries, &published.assignments),
+        (&composition.boundaries, &composition.assignments),
+    );
+    let removed_groups = removed_groups.into_iter().collect();
+    Ok(Changes { files, groups, settings, affected, removed_groups, boundaries })
 }
 
 impl<'a> Published<'a> {
@@ -214,7 +223,7 @@ impl<'a> Published<'a> {
                 assignments.insert(id, read_json(state, &RoleName::targets(), path, MAX_ASSIGNMENT)?);
             }
         }
-        Ok(Self { state, manifests, assignments })
+        Ok(Self { state, manifests, assignments, boundaries: boundary::published(state)? })
     }
 
     fn compare_files(
@@ -292,7 +301,11 @@ impl<'a> Published<'a> {
         let all: BTreeSet<_> = self.assignments.keys().chain(composition.assignments.keys()).collect();
         for id in all {
             let what = match (self.assignments.get(id), composition.assignments.get(id)) {
-                (None, Some(new)) => format!("addressed for the first time, with {}", names(&new.groups)),
+                (None, Some(new)) => {
+                    let boundary = new.boundary.as_ref().map(|name| format!(", in boundary {name}"));
+                    let boundary = boundary.unwrap_or_default();
+                    format!("addressed for the first time, with {}{boundary}", names(&new.groups))
+                }
                 (Some(_), None) => "no longer addressed; keeps what it has".into(),
                 (Some(old), Some(new)) => match self.differences(id, old, new, composition) {
                     differences if differences.is_empty() => continue,
@@ -329,8 +342,15 @@ impl<'a> Published<'a> {
         if old.device != new.device {
             differences.push("another device now".into());
         }
-        if old.boundary != new.boundary {
-            differences.push("another boundary".into());
+        let named = |assignment: &Assignment| assignment.boundary.as_ref().map_or("none", Name::as_str).to_owned();
+        match &new.boundary {
+            _ if old.boundary != new.boundary => {
+                differences.push(format!("boundary {} -> {}", named(old), named(new)));
+            }
+            Some(name) if self.boundaries.get(name) != composition.boundaries.get(name) => {
+                differences.push(format!("boundary {name} changes"));
+            }
+            _ => {}
         }
         differences
     }
@@ -361,7 +381,11 @@ fn read_target(state: &State, role: &RoleName, path: &str, limit: u64) -> Result
     Ok(file::read(&file, limit)?)
 }
 
-fn read_json<T: DeserializeOwned>(
+/// A published document.
+///
+/// # Errors
+/// It is not listed, or cannot be read.
+pub(super) fn read_json<T: DeserializeOwned>(
     state: &State,
     role: &RoleName,
     path: &str,

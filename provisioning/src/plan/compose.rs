@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use casemate_protocol::boundary::{Boundary, Envelope};
 use casemate_protocol::bundle::manifest::Manifest;
 use casemate_protocol::canonical::JsonError;
 use casemate_protocol::device::assignment::Assignment;
@@ -15,6 +16,7 @@ use super::object::{Objects, target_file, whole};
 use crate::exit::Failure;
 use crate::repository::{Content, RepositoryError};
 use crate::site::Site;
+use crate::site::boundary::Boundaries;
 use crate::site::finding::Findings;
 
 /// Everything the site wants published, with its bytes.
@@ -28,6 +30,8 @@ pub(crate) struct Composition {
     pub(crate) groups: BTreeMap<Name, Rendered>,
     /// The assignments of confirmed appliances.
     pub(crate) assignments: BTreeMap<ApplianceId, Assignment>,
+    /// The boundaries.
+    pub(crate) boundaries: BTreeMap<Name, Boundary>,
 }
 
 impl Composition {
@@ -44,6 +48,7 @@ impl Composition {
         }
         findings.none()?;
         composition.assign(site)?;
+        composition.bound(&site.boundaries)?;
         for (name, rendered) in composition.groups.clone() {
             let owner = Owner::Group(name.clone());
             let mut targets = BTreeMap::new();
@@ -75,6 +80,22 @@ impl Composition {
                 self.content.targets.insert(part.target, target_file(part.length, &part.sha256));
             }
             self.assignments.insert(row.id.clone(), assignment);
+        }
+        Ok(())
+    }
+
+    /// The envelope stands beside the boundaries: without one, nobody reads it.
+    fn bound(&mut self, boundaries: &Boundaries) -> Result<(), Failure> {
+        self.boundaries.clone_from(&boundaries.named);
+        let envelope = boundaries.envelope.iter().map(|file| (Envelope::TARGET.to_owned(), Ok(file.raw.clone())));
+        let named = boundaries.named.iter().map(|(name, named)| (Boundary::target_path(name), document(named)));
+        if boundaries.named.is_empty() {
+            return Ok(());
+        }
+        for (path, bytes) in envelope.chain(named) {
+            for part in whole(bytes.map_err(RepositoryError::from)?, path, &mut self.objects) {
+                self.content.boundary.insert(part.target, target_file(part.length, &part.sha256));
+            }
         }
         Ok(())
     }

@@ -202,8 +202,7 @@ impl Plan {
 }
 
 fn listed(content: &Content) -> impl Iterator<Item = (&str, Digest)> {
-    let all = content.groups.values().chain([&content.targets]).flatten();
-    all.filter_map(|(path, target)| Some((path.as_str(), target.hashes.get("sha256")?.parse().ok()?)))
+    content.all().filter_map(|(path, target)| Some((path.as_str(), target.hashes.get("sha256")?.parse().ok()?)))
 }
 
 fn store(folder: &std::path::Path, place: &Place, content: &Content, objects: &Objects) -> Result<(), PlanError> {

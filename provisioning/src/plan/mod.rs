@@ -3,6 +3,7 @@
 //! [`compose`] renders the site, [`change`] compares, [`document`] keeps the outcome under `site/.plan` until it is
 //! signed or stale.
 
+pub(crate) mod boundary;
 pub(crate) mod change;
 pub(crate) mod compose;
 pub(crate) mod document;

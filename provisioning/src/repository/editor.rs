@@ -6,6 +6,7 @@ use casemate_protocol::device::id::{Name, Owner};
 use casemate_protocol::digest::Digest;
 use casemate_protocol::keys::KeyId;
 use casemate_protocol::signed::{self, Unverified};
+use casemate_protocol::tuf::profile::boundary_role;
 use casemate_protocol::tuf::role::{RoleKeys, RoleName, SPEC_VERSION, Version};
 use casemate_protocol::tuf::snapshot::{MetaFile, Snapshot};
 use casemate_protocol::tuf::targets::{DelegatedRole, Delegations, TargetFile, Targets};
@@ -30,6 +31,23 @@ pub(crate) struct Content {
     pub(crate) targets: BTreeMap<String, TargetFile>,
     /// Targets of each group's role.
     pub(crate) groups: BTreeMap<Name, BTreeMap<String, TargetFile>>,
+    /// Targets of the role `boundary`: the envelope and every boundary; none = no such role.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) boundary: BTreeMap<String, TargetFile>,
+}
+
+impl Content {
+    /// Targets of every role below `targets`, by role.
+    fn delegated(&self) -> impl Iterator<Item = (RoleName, &BTreeMap<String, TargetFile>)> {
+        let boundary = (!self.boundary.is_empty()).then(|| (boundary_role(), &self.boundary));
+        let groups = self.groups.iter().map(|(group, targets)| (Owner::Group(group.clone()).role(), targets));
+        boundary.into_iter().chain(groups)
+    }
+
+    /// Every target.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&String, &TargetFile)> {
+        self.groups.values().chain([&self.boundary, &self.targets]).flatten()
+    }
 }
 
 /// Whether roles whose content stands are issued again.
@@ -82,8 +100,7 @@ impl Editor<'_> {
         if renewal == Renewal::All || current.targets != content.targets || current.delegations != delegations {
             drafts.push(self.draft(RoleName::targets(), content.targets.clone(), delegations)?);
         }
-        for (group, targets) in &content.groups {
-            let role = Owner::Group(group.clone()).role();
+        for (role, targets) in content.delegated() {
             let stands = self.state.delegated.get(&role).is_some_and(|document| document.signed.targets == *targets);
             if renewal == Renewal::All || !stands {
                 drafts.push(self.draft(role, targets.clone(), None)?);
@@ -110,12 +127,15 @@ impl Editor<'_> {
         next.ok_or_else(|| RepositoryError::LastVersion(role.clone()))
     }
 
-    /// One terminating delegation a group, to the signers of targets: groups then move alone.
+    /// One terminating delegation a group and one for the boundaries, to the signers of targets: each then moves alone.
     fn delegations(&self, content: &Content) -> Option<Delegations> {
         let root = &self.state.root.signed;
         let signers = root.roles.get(&RoleName::targets())?;
         let keys = signers.keyids.iter().filter_map(|id| Some((id.clone(), root.keys.get(id)?.clone()))).collect();
-        let roles: Vec<_> = content.groups.keys().map(|group| delegation(group, signers)).collect();
+        let demo = root.profile.as_ref().is_some_and(|profile| profile.demo);
+        let boundary = (!content.boundary.is_empty()).then(|| boundary_delegation(signers, demo));
+        let groups = content.groups.keys().map(|group| delegation(group, signers));
+        let roles: Vec<_> = boundary.into_iter().chain(groups).collect();
         (!roles.is_empty()).then_some(Delegations { keys, roles, succinct_roles: None })
     }
 
@@ -247,6 +267,18 @@ pub(crate) fn short(keyid: &str) -> String {
 pub(crate) fn described(raw: &[u8], version: Version) -> MetaFile {
     let hashes = BTreeMap::from([("sha256".to_owned(), Digest::of(raw).to_string())]);
     MetaFile { version, length: Some(raw.len() as u64), hashes }
+}
+
+/// Two persons, however few `targets` asks for, unless one may do everything.
+fn boundary_delegation(signers: &RoleKeys, demo: bool) -> DelegatedRole {
+    DelegatedRole {
+        name: boundary_role(),
+        keyids: signers.keyids.clone(),
+        threshold: if demo { signers.threshold } else { signers.threshold.max(2) },
+        terminating: true,
+        paths: Some(vec!["boundary/*".into()]),
+        path_hash_prefixes: None,
+    }
 }
 
 fn delegation(group: &Name, signers: &RoleKeys) -> DelegatedRole {

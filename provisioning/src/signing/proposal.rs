@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use casemate_protocol::tuf::profile::boundary_role;
 use casemate_protocol::tuf::role::{RoleKeys, RoleName};
 use casemate_protocol::tuf::time::UtcTime;
 
@@ -10,9 +11,11 @@ use super::publication::same_jurisdiction;
 use crate::exit::Failure;
 use crate::output::count;
 use crate::plan::Composition;
+use crate::plan::boundary::{self, Step};
 use crate::plan::change::{self, Changes};
 use crate::repository::editor::Draft;
 use crate::repository::{Editor, Place, Renewal, RepositoryError, State};
+use crate::site::boundary::{EnvelopeFile, binding};
 use crate::site::{Layout, Site};
 
 /// A site folder, rendered and compared with what it signed last. Nothing is written.
@@ -39,6 +42,7 @@ impl Proposal {
         let site = Site::read(layout)?;
         let state = State::read(Place::new(site.layout.repository()))?;
         same_jurisdiction(&site.settings, &state)?;
+        binding::check(&site.boundaries, state.profile()?.envelope)?;
         let composition = Composition::of(&site)?;
         let changes = change::compare(&state, &composition)?;
         Ok(Self { site, state, composition, changes, now })
@@ -73,6 +77,10 @@ impl Proposal {
         lines.extend(changes.files.iter().map(|change| format!("  {}", change.line())));
         lines.extend(changes.settings.iter().map(|(group, what)| format!("  changed  {group}: {what}")));
         lines.extend(changes.removed_groups.iter().map(|group| format!("  group {group} goes, with all its files")));
+        if let Some(file) = self.new_envelope() {
+            lines.push(format!("  envelope, as root binds it: {}", boundary::told(&file.envelope)));
+        }
+        lines.extend(changes.boundaries.iter().flat_map(Step::lines).map(|line| format!("  {line}")));
         match changes.affected.len() {
             0 => lines.push("No appliance gets anything else than now.".into()),
             number => lines.push(format!("Affected: {}", count(number, "appliance"))),
@@ -80,6 +88,12 @@ impl Proposal {
         lines.extend(changes.affected_lines().iter().map(|line| format!("  {line}")));
         lines.push(format!("To be signed: {}", Self::roles(drafts).join(", ")));
         lines
+    }
+
+    /// The envelope, where it is signed for the first time.
+    fn new_envelope(&self) -> Option<&EnvelopeFile> {
+        let is_new = !self.composition.boundaries.is_empty() && !self.state.delegated.contains_key(&boundary_role());
+        self.site.boundaries.envelope.as_ref().filter(|_| is_new)
     }
 
     fn editor(&self) -> Editor<'_> {

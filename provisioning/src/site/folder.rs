@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use casemate_protocol::device::id::{ApplianceId, Name};
 use casemate_protocol::digest::{Digest, Hasher};
 
+use super::boundary::Boundaries;
+use super::boundary::folder::FOLDER as BOUNDARY;
 use super::enrolled::{self, Enrolled};
 use super::finding::{Finding, Findings, SiteError, nearest};
 use super::group::{self, Group};
@@ -82,7 +84,11 @@ impl Layout {
     }
 }
 
-fn utf8(relative: &str, raw: Vec<u8>) -> Result<String, SiteError> {
+/// The text in `raw`.
+///
+/// # Errors
+/// Not UTF-8, with the line.
+pub(crate) fn utf8(relative: &str, raw: Vec<u8>) -> Result<String, SiteError> {
     String::from_utf8(raw).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -101,6 +107,8 @@ pub(crate) struct Site {
     pub(crate) inventory: Vec<Row>,
     /// The groups by name.
     pub(crate) groups: BTreeMap<Name, Group>,
+    /// What may be exchanged with whom.
+    pub(crate) boundaries: Boundaries,
     /// Enrolled appliances.
     pub(crate) enrolled: BTreeMap<ApplianceId, Enrolled>,
 }
@@ -123,6 +131,11 @@ impl Site {
                 None => broken.extend([name]),
             }
         }
+        let mut boundaries = Boundaries::default();
+        if let Some(settings) = &settings {
+            boundaries = Boundaries::read(&layout, settings.jurisdiction, &mut findings)?;
+            boundaries.cross_check(inventory.as_deref().unwrap_or_default(), &mut findings);
+        }
         let mut enrolled = BTreeMap::new();
         for id in names(&layout.file("appliances"), "appliances", &mut findings)? {
             let raw = file::read(&layout.file(&Enrolled::file(&id)), enrolled::MAX_LENGTH)?;
@@ -138,7 +151,7 @@ impl Site {
             (Ok(()), None) => return Err(SiteError::Absent(layout.root).into()),
         };
         let inventory = inventory.unwrap_or_default();
-        Ok(Self { layout, settings, inventory, groups, enrolled })
+        Ok(Self { layout, settings, inventory, groups, boundaries, enrolled })
     }
 
     /// The lines of `appliances.csv` whose appliances may be addressed.
@@ -160,7 +173,7 @@ impl Site {
         for name in [settings::FILE, inventory::FILE] {
             inputs.insert(name.to_owned(), digest_of(&layout.file(name))?);
         }
-        for folder in ["appliances", "groups"] {
+        for folder in ["appliances", BOUNDARY, "groups"] {
             walk(layout, folder, &mut inputs)?;
         }
         Ok(inputs)
@@ -211,7 +224,7 @@ fn read_values(layout: &Layout, group: &Name, findings: &mut Findings) -> Result
 }
 
 /// The names in a folder of the site: of folders for `groups`, else of files without their extension.
-fn names(folder: &Path, what: &str, findings: &mut Findings) -> Result<Vec<Name>, SiteError> {
+pub(super) fn names(folder: &Path, what: &str, findings: &mut Findings) -> Result<Vec<Name>, SiteError> {
     let extension = match what {
         "groups" => "",
         "appliances" => ".json",

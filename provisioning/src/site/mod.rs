@@ -6,10 +6,12 @@
 //! | `appliances.csv` | which appliance serves which groups | [`inventory`] |
 //! | `appliances/<id>.json` | an enrolled appliance's public keys | [`enrolled`] |
 //! | `groups/<group>/bundle.toml`, `files/**` | what a group's appliances get | [`group`] |
+//! | `boundary/envelope.toml`, `boundary/<name>.toml` | what may be exchanged with whom | [`boundary`] |
 //! | `groups/<group>/values/<group or id>.toml` | what `{{ name }}` stands for | [`values`], [`template`] |
 //!
 //! Everything is typed and unknown keys are errors; every error names file and line ([`finding`]).
 
+pub(crate) mod boundary;
 pub(crate) mod enrolled;
 pub(crate) mod finding;
 pub(crate) mod folder;

@@ -7,10 +7,12 @@
 //! - `foureyes`: the second signer signs what her own site folder gives, or reads everything
 //! - `writers`: concurrent and interrupted writers
 //! - `bundles`: what is packed, for whom, and what `inspect` says
+//! - `boundary`: what may be exchanged with whom, and what signers are shown of it
 //! - `words`: help, man pages, completions, errors
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what the tests share fails as tests fail")]
 
+mod boundary;
 mod bundles;
 mod ceremony;
 mod foureyes;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use casemate_protocol::boundary::MAX_DOCUMENT;
 use casemate_protocol::code::{Code, Explain};
 use casemate_protocol::device::id::{Jurisdiction, Name};
 use casemate_protocol::digest::Digest;
@@ -24,8 +25,10 @@ use crate::output::count;
 use crate::repository::founding::Founding;
 use crate::repository::{Lock, Place, RepositoryError, Writer};
 use crate::signer::{FileKey, KeyError, Keyring, public_path};
-use crate::site::Layout;
+use crate::site::boundary::{EnvelopeFile, envelope};
+use crate::site::folder::utf8;
 use crate::site::settings::Expiry;
+use crate::site::{Layout, SiteError};
 
 /// Options.
 #[derive(Debug, clap::Args)]
@@ -36,6 +39,9 @@ pub(crate) struct Args {
     /// Where every appliance of the site lives, ISO 3166-1 alpha-2; bound in the root for good
     #[arg(long, value_name = "CC")]
     jurisdiction: Jurisdiction,
+    /// How far any boundary may ever go (docs/site.md, boundary); bound in the root, so nothing may leave without it
+    #[arg(long, value_name = "FILE")]
+    envelope: Option<PathBuf>,
     #[command(flatten)]
     signers: Signers,
     /// How many persons must sign root, targets and every group
@@ -104,6 +110,7 @@ impl Explain for InitError {
 /// Runs it.
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     let persons = persons(args)?;
+    let envelope = args.envelope.as_deref().map(|path| Given::read(path, args.jurisdiction)).transpose()?;
     let layout = Layout::new(args.folder.clone());
     let keys = args.keys.clone().unwrap_or_else(|| layout.default_keys());
     refuse_occupied(&args.folder)?;
@@ -112,7 +119,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
         return Err(InitError::KeysInside(keys).into());
     }
     let fresh = !keys.exists();
-    let mut ceremony = Ceremony::default();
+    let mut ceremony = Ceremony { envelope, ..Ceremony::default() };
     make(context, args, &mut ceremony, &keys, &persons).inspect_err(|_| {
         ceremony.discard();
         if fresh {
@@ -183,6 +190,22 @@ struct Ceremony {
     persons: BTreeMap<KeyId, PersonToken>,
     names: BTreeMap<PersonToken, String>,
     files: Vec<(PathBuf, &'static str)>,
+    envelope: Option<Given>,
+}
+
+/// The envelope somebody brought: as written, for the site, and as meant, for the root.
+struct Given {
+    text: String,
+    digest: Digest,
+}
+
+impl Given {
+    fn read(path: &Path, jurisdiction: Jurisdiction) -> Result<Self, SiteError> {
+        let shown = path.display().to_string();
+        let text = utf8(&shown, file::read(path, MAX_DOCUMENT)?)?;
+        let digest = EnvelopeFile::parse(&shown, &text, jurisdiction)?.digest;
+        Ok(Self { text, digest })
+    }
 }
 
 impl Ceremony {
@@ -261,7 +284,7 @@ fn build(context: &Context, args: &Args, layout: &Layout, ceremony: &Ceremony) -
             format: 1,
             persons: ceremony.persons.clone(),
             jurisdiction: args.jurisdiction,
-            envelope: None,
+            envelope: ceremony.envelope.as_ref().map(|envelope| envelope.digest),
             demo: args.signers.demo,
             keys: BTreeMap::new(),
         },
@@ -271,7 +294,8 @@ fn build(context: &Context, args: &Args, layout: &Layout, ceremony: &Ceremony) -
     let issue = founding.issue().map_err(RepositoryError::from)?;
     let lock = Lock::take(&place)?;
     Writer::new(&place, &lock).publish(&[], &issue)?;
-    for (relative, text) in starter::files(args.jurisdiction, &ceremony.names) {
+    let envelope = ceremony.envelope.iter().map(|given| (envelope::FILE.to_owned(), given.text.clone()));
+    for (relative, text) in starter::files(args.jurisdiction, &ceremony.names).into_iter().chain(envelope) {
         let path = layout.file(&relative);
         file::create_folder(path.parent().unwrap_or(layout.root()))?;
         file::create(&path, text.as_bytes(), Audience::Everybody)?;
@@ -290,10 +314,19 @@ fn tell(context: &Context, args: &Args, keys: &Path, ceremony: &Ceremony, finger
     } else {
         output.say("Give every person her two keys and delete them here: nobody should hold two persons' keys.");
     }
+    match &ceremony.envelope {
+        Some(envelope) => output.say(format!(
+            "The root binds the envelope {} (SHA-256 {}): no boundary goes beyond it.",
+            envelope::FILE,
+            envelope.digest
+        )),
+        None => output.say("The root binds no envelope: nothing may ever leave appliances of this site."),
+    }
     output.say("Write the root's fingerprint on paper; appliances are compared with it:");
     let value = json!({
         "site": args.folder, "keys": keys, "demo": args.signers.demo, "jurisdiction": args.jurisdiction,
         "root": { "version": 1, "sha256": fingerprint },
+        "envelope": ceremony.envelope.as_ref().map(|envelope| envelope.digest),
     });
     output.data(&value, fingerprint.to_string());
 }

@@ -67,7 +67,7 @@ impl Repository {
         let (path, digest) = ("groups/g/files/a/b".to_owned(), Digest::of(text.as_bytes()));
         let targets = BTreeMap::from([(path.clone(), target_file(text.len() as u64, &digest))]);
         let groups = BTreeMap::from([("g".parse().unwrap(), targets)]);
-        let content = Content { targets: BTreeMap::new(), groups };
+        let content = Content { groups, ..Content::default() };
         let state = self.state();
         let editor = Editor { state: &state, settings: &self.settings, now: UtcTime::from_unix(NOW + 60) };
         let drafts = editor.drafts(&content, Renewal::Changed).unwrap();
