@@ -79,6 +79,7 @@ fn every_route_answers_what_it_is_described_to_answer() {
     let tree = told("GET", "/v1/tree", "/v1/tree", None, 200);
     assert_eq!(tree["owners"][0]["files"][0]["path"], PATH, "{tree}");
     told("GET", "/v1/diff", "/v1/diff", None, 200);
+    told("GET", "/v1/boundary", "/v1/boundary", None, 200);
     let receipts = told("GET", "/v1/receipts", "/v1/receipts", None, 200);
     assert_eq!(receipts["receipts"][0]["sequence"], 1);
     told("GET", "/v1/receipts/{number}", "/v1/receipts/1", None, 200);

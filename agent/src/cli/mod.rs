@@ -1,5 +1,6 @@
 //! The command line. One file a verb; data on standard output, talk on standard error.
 
+mod boundary;
 mod completions;
 mod config;
 mod connection;
@@ -62,6 +63,9 @@ enum Verb {
     Diff(diff::Diff),
     /// How the appliance is.
     Health(health::Health),
+    /// What may be exchanged with whom, and who sees to it.
+    #[command(subcommand)]
+    Boundary(boundary::Boundary),
     /// What the appliance did, as signed statements.
     #[command(subcommand)]
     Receipts(receipts::Receipts),
@@ -124,6 +128,7 @@ impl Cli {
             Verb::Status(verb) => verb.run(&setup),
             Verb::Diff(verb) => verb.run(&setup),
             Verb::Health(verb) => verb.run(&setup),
+            Verb::Boundary(verb) => verb.run(&setup),
             Verb::Receipts(verb) => verb.run(&setup),
             Verb::Run(verb) => verb.run(&setup, level(self.verbose)),
             Verb::Consumer(verb) => verb.run(&setup),

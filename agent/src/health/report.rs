@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use casemate_protocol::code::Code;
 use casemate_protocol::device::id::{ApplianceId, Jurisdiction};
 use casemate_protocol::digest::Digest;
-use casemate_protocol::evidence::health::{FORMAT, HealthReport, HealthState};
+use casemate_protocol::evidence::health::{BoundaryHealth, FORMAT, HealthReport, HealthState};
 use casemate_protocol::evidence::receipt::{ClockQuality, JournalPosition};
 use casemate_protocol::tuf::time::{Clock, UtcTime};
 
@@ -33,6 +33,10 @@ pub struct Vitals {
     pub under_way: BTreeSet<Code>,
     /// Receipts nobody has taken home.
     pub receipts_waiting: usize,
+    /// How the boundary stands.
+    pub boundary: BoundaryHealth,
+    /// What is lacking there; an appliance that lacks any of it works, and says so.
+    pub boundary_lacks: BTreeSet<Code>,
     /// The state is damaged.
     pub damaged: bool,
     /// Floors stand in one place only.
@@ -58,10 +62,12 @@ pub fn report(vitals: &Vitals) -> HealthReport {
         (vitals.demo, HealthState::Ok, Code::Demo),
     ];
     let under_way = vitals.under_way.iter().map(|code| (true, HealthState::Ok, *code));
-    let present: Vec<_> = signs.into_iter().chain(under_way).filter(|(present, ..)| *present).collect();
+    let lacks = vitals.boundary_lacks.iter().map(|code| (true, HealthState::Degraded, *code));
+    let present: Vec<_> = signs.into_iter().chain(under_way).chain(lacks).filter(|(present, ..)| *present).collect();
     let state = present.iter().map(|(_, state, _)| *state).max().unwrap_or(HealthState::Ok);
     let mut reasons: Vec<_> = present.iter().map(|(.., code)| *code).collect();
     reasons.sort_by_key(|code| code.as_str());
+    reasons.dedup();
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     HealthReport {
         format: FORMAT,
@@ -74,6 +80,7 @@ pub fn report(vitals: &Vitals) -> HealthReport {
         snapshot: vitals.snapshot,
         generations: count(vitals.generations),
         receipts_waiting: count(vitals.receipts_waiting),
+        boundary: Some(vitals.boundary.clone()),
         time: vitals.clock.wall,
         clock: judged.quality,
         journal: vitals.journal,
@@ -82,6 +89,9 @@ pub fn report(vitals: &Vitals) -> HealthReport {
 
 #[cfg(test)]
 mod tests {
+    use casemate_protocol::boundary::Policy;
+    use casemate_protocol::evidence::health::{Enforcement, Layers};
+
     use super::*;
 
     fn day(day: u64) -> UtcTime {
@@ -99,6 +109,17 @@ mod tests {
             incomplete: None,
             under_way: BTreeSet::new(),
             receipts_waiting: 0,
+            boundary: BoundaryHealth {
+                enforcement: Enforcement::Host,
+                policy: Policy::default().digest(),
+                name: None,
+                version: None,
+                trial: false,
+                layers: Layers::default(),
+                attempts: 0,
+                units: Vec::new(),
+            },
+            boundary_lacks: BTreeSet::new(),
             damaged: false,
             uncopied: false,
             clock: Clock { wall, build: UtcTime::EPOCH, offline_span_days: 400 },
@@ -123,6 +144,14 @@ mod tests {
         let vitals = Vitals { under_way: BTreeSet::from([Code::Waiting, Code::Probation]), ..vitals(day(1)) };
         let report = report(&vitals);
         assert_eq!((report.state, report.reasons), (HealthState::Ok, vec![Code::Probation, Code::Waiting]));
+    }
+
+    #[test]
+    fn what_the_boundary_lacks_degrades() {
+        let lacks = BTreeSet::from([Code::BoundaryAttempts, Code::BoundaryObserved]);
+        let report = report(&Vitals { boundary_lacks: lacks, ..vitals(day(1)) });
+        assert_eq!(report.state, HealthState::Degraded);
+        assert_eq!(report.reasons, [Code::BoundaryAttempts, Code::BoundaryObserved]);
     }
 
     #[test]

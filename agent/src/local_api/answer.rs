@@ -14,6 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit::Failure;
 
+mod boundary;
+
+pub use boundary::{BoundaryChange, BoundaryEdit, BoundaryReport, BoundarySource, BoundaryTrial, Narrower};
+
 /// A grant was read; the same words must stand on the other side.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingEnrolment {

@@ -57,6 +57,11 @@ pub enum Call {
         /// What it says.
         report: ConsumerReport,
     },
+    /// How the boundary stands: a [`BoundaryReport`](super::answer::BoundaryReport).
+    Boundary {
+        /// With who sent what beyond it, and where to.
+        drops: bool,
+    },
     /// Which receipts are kept.
     Receipts,
     /// One receipt as signed.

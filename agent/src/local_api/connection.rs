@@ -69,6 +69,7 @@ impl Backend {
             Endpoint::Status => self.document(Call::Status).await,
             Endpoint::Tree => self.document(Call::Tree).await,
             Endpoint::Diff => self.document(Call::Diff).await,
+            Endpoint::Boundary => self.document(Call::Boundary { drops: self.role == Role::Admin }).await,
             Endpoint::Receipts => self.document(Call::Receipts).await,
             Endpoint::OpenApi => Ok(reply::text(openapi::DOCUMENT)),
             Endpoint::File => self.file(&found, &head.headers).await,

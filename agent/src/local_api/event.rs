@@ -2,6 +2,7 @@
 
 use casemate_protocol::code::Code;
 use casemate_protocol::device::id::{Name, Owner};
+use casemate_protocol::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::answer::Outcome;
@@ -25,6 +26,8 @@ pub enum EventKind {
     Consumer(ConsumerEvent),
     /// A receipt was written.
     Receipt(ReceiptEvent),
+    /// What may be exchanged with whom changed.
+    Boundary(BoundaryEvent),
     /// Events before this one are gone: read the tree anew. Made by the hub, never published.
     Reset,
 }
@@ -105,6 +108,15 @@ pub struct ReceiptEvent {
     pub code: Code,
 }
 
+/// What may be exchanged with whom changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoundaryEvent {
+    /// `applied`, `probation` while a wider one is tried, or why it went back.
+    pub code: Code,
+    /// Digest of the policy in force now.
+    pub policy: Digest,
+}
+
 impl EventKind {
     /// The event's name on the wire.
     #[must_use]
@@ -113,6 +125,7 @@ impl EventKind {
             Self::Generation(_) => "generation",
             Self::Consumer(_) => "consumer",
             Self::Receipt(_) => "receipt",
+            Self::Boundary(_) => "boundary",
             Self::Reset => "reset",
         }
     }
@@ -138,6 +151,7 @@ impl Event {
             EventKind::Generation(fields) => line(self.sequence, fields),
             EventKind::Consumer(fields) => line(self.sequence, fields),
             EventKind::Receipt(fields) => line(self.sequence, fields),
+            EventKind::Boundary(fields) => line(self.sequence, fields),
             EventKind::Reset => line(self.sequence, &serde_json::Map::new()),
         }
     }
@@ -155,6 +169,7 @@ impl Event {
             "generation" => read(data, EventKind::Generation)?,
             "consumer" => read(data, EventKind::Consumer)?,
             "receipt" => read(data, EventKind::Receipt)?,
+            "boundary" => read(data, EventKind::Boundary)?,
             "reset" => read(data, |_: serde_json::Map<String, serde_json::Value>| EventKind::Reset)?,
             _ => return Ok(None),
         }))
@@ -186,6 +201,7 @@ mod tests {
                 reason: Some(name),
             }),
             EventKind::Receipt(ReceiptEvent { receipt: 9, code: Code::Applied }),
+            EventKind::Boundary(BoundaryEvent { code: Code::Applied, policy: Digest::of(b"policy") }),
             EventKind::Reset,
         ] {
             let event = Event { sequence: 41, kind };

@@ -3,7 +3,7 @@
 use tracing::field::display;
 
 use super::answer::Outcome;
-use super::event::{ConsumerEvent, EventKind, GenerationEvent, ReceiptEvent};
+use super::event::{BoundaryEvent, ConsumerEvent, EventKind, GenerationEvent, ReceiptEvent};
 
 /// Logs a change; what did not go well as a warning.
 pub(super) fn note(sequence: u64, kind: &EventKind) {
@@ -25,6 +25,9 @@ pub(super) fn note(sequence: u64, kind: &EventKind) {
         }
         EventKind::Receipt(ReceiptEvent { receipt, code }) => {
             tracing::info!(sequence, receipt, %code, "a receipt was written");
+        }
+        EventKind::Boundary(BoundaryEvent { code, policy }) => {
+            tracing::info!(sequence, %code, %policy, "the boundary changed");
         }
         EventKind::Reset => {}
     }

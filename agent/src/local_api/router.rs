@@ -153,6 +153,6 @@ mod tests {
         }
         let monitors: Vec<_> =
             ROUTES.iter().filter(|route| route.roles.contains(&Role::Monitor)).map(|route| route.endpoint).collect();
-        assert_eq!(monitors, [Endpoint::Health, Endpoint::OpenApi]);
+        assert_eq!(monitors, [Endpoint::Health, Endpoint::Boundary, Endpoint::OpenApi]);
     }
 }

@@ -23,6 +23,8 @@ pub enum Endpoint {
     Report,
     /// An import.
     Bundles,
+    /// How the boundary stands.
+    Boundary,
     /// The receipts kept.
     Receipts,
     /// One receipt.
@@ -117,6 +119,7 @@ pub const EVENTS: &str = "text/event-stream";
 
 const EVERYBODY: &[Role] = &Role::ALL;
 const READERS: &[Role] = &[Role::Admin, Role::Consumer];
+const WATCHERS: &[Role] = &[Role::Admin, Role::Monitor];
 const ADMIN: &[Role] = &[Role::Admin];
 
 const fn document(schema: &'static str, about: &'static str) -> Answer {
@@ -280,6 +283,17 @@ pub const ROUTES: &[Route] = &[
         bodies: &[Content { media: JSON, schema: "ImportOrder" }, Content { media: BUNDLE, schema: "Bytes" }],
         answers: &[document("ImportReport", "What became of every bundle, refusals of single bundles included.")],
         refusals: &[400, 409, 413, 415, 422, 503],
+    },
+    Route {
+        endpoint: Endpoint::Boundary,
+        method: Method::GET,
+        template: "/v1/boundary",
+        roles: WATCHERS,
+        summary: "What may be exchanged with whom, who sees to it, and, for the admin, what was stopped.",
+        parameters: &[],
+        bodies: &[],
+        answers: &[document("BoundaryReport", "The report.")],
+        refusals: &[],
     },
     Route {
         endpoint: Endpoint::Receipts,

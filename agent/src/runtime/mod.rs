@@ -12,6 +12,7 @@
 //! answered; nothing else differs.
 
 mod agent;
+mod boundary;
 mod composed;
 mod consumers;
 mod daemon;

@@ -6,7 +6,7 @@ use casemate_engine::update::State;
 use casemate_protocol::bundle::part::object_id;
 use casemate_protocol::code::Code;
 use casemate_protocol::digest::Digest;
-use casemate_protocol::evidence::receipt::{OwnerOutcome, Receipt, Statement, Subject, overall};
+use casemate_protocol::evidence::receipt::{BoundaryOutcome, OwnerOutcome, Receipt, Statement, Subject, overall};
 use casemate_protocol::tuf::role::Version;
 
 use super::error::RuntimeError;
@@ -27,6 +27,7 @@ pub(super) struct Draft {
     pub(super) archive: Option<Digest>,
     pub(super) code: Code,
     pub(super) owners: Vec<OwnerOutcome>,
+    pub(super) boundary: Option<BoundaryOutcome>,
     pub(super) count: u64,
 }
 
@@ -95,6 +96,7 @@ impl Keeper {
             sequence,
             code: draft.code,
             owners: draft.owners,
+            boundary: draft.boundary,
             count: draft.count,
             archive: draft.archive,
             root_version: state.trust.root_version,
@@ -145,6 +147,7 @@ impl Keeper {
             archive: None,
             code,
             owners: Vec::new(),
+            boundary: None,
             count,
         };
         self.write_receipt(draft).map(Some)
@@ -192,6 +195,7 @@ pub(super) fn draft(bundle: OpenBundle) -> Draft {
         archive: bundle.archive,
         code: overall(&bundle.outcomes),
         owners: bundle.outcomes,
+        boundary: None,
         count: 1,
     }
 }

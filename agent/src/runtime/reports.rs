@@ -40,6 +40,7 @@ impl Keeper {
                 self.receipt_taken(&[sequence])?;
                 Ok(Value::Null)
             }
+            Call::Boundary { drops } => document(serde_json::to_value(self.boundary_report(drops))),
             Call::Tree => document(serde_json::to_value(self.tree()?)),
             Call::Diff => document(serde_json::to_value(self.diff()?)),
             Call::File { owner, path } => document(serde_json::to_value(self.file(&owner, &path)?)),
@@ -71,6 +72,7 @@ impl Keeper {
     /// How the appliance is.
     pub(super) fn health(&self) -> HealthReport {
         let state = self.store.state();
+        let (boundary, boundary_lacks) = self.boundary_health();
         let in_force = self.snapshot().and_then(|snapshot| self.earlier_receipt(snapshot, None));
         let outcome = in_force.and_then(|sequence| state.outbox.get(&sequence)).map(|entry| entry.code);
         health::report(&Vitals {
@@ -83,6 +85,8 @@ impl Keeper {
             incomplete: outcome.filter(|code| code.class() != Class::Done),
             under_way: self.unfinished_codes(),
             receipts_waiting: state.outbox.values().filter(|entry| !entry.taken).count(),
+            boundary,
+            boundary_lacks,
             damaged: self.damage.is_some(),
             uncopied: !self.store.is_copied() || self.stuck.is_some(),
             clock: self.clock(),

@@ -78,6 +78,7 @@ impl Keeper {
             archive: None,
             code,
             owners: Vec::new(),
+            boundary: None,
             count: 1,
         })
     }

@@ -6,7 +6,7 @@ use thiserror::Error;
 use super::dsse::{DsseError, Envelope};
 use crate::canonical::{self, JsonError};
 use crate::code::{Code, Explain};
-use crate::device::id::{ApplianceId, Jurisdiction};
+use crate::device::id::{ApplianceId, Jurisdiction, Name};
 use crate::device::key::{DeviceKey, DeviceKeyError};
 use crate::digest::Digest;
 use crate::evidence::receipt::{ClockQuality, JournalPosition};
@@ -38,6 +38,60 @@ pub enum HealthState {
     Quarantine,
 }
 
+/// Who sees to the boundary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Enforcement {
+    /// The kernel, for the whole machine.
+    Host,
+    /// The agent, for itself; nobody for others on the machine.
+    ProcessOnly,
+    /// The kernel logs what goes beyond it, and lets it through for a time.
+    Observe,
+    /// It should be the kernel, and is not, or not for the policy the agent holds.
+    None,
+}
+
+/// Which layers hold now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Layers {
+    /// Connections are made by one module, to addresses of the policy.
+    pub door: bool,
+    /// The agent's system calls are limited.
+    pub seccomp: bool,
+    /// Files and programs are limited.
+    pub landlock: bool,
+    /// TCP ports are limited.
+    pub landlock_tcp: bool,
+    /// The kernel drops what goes beyond the policy, whoever sends it.
+    pub host: bool,
+}
+
+/// How the boundary stands. No address, no peer's name, and of units only those that signed manifests name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BoundaryHealth {
+    /// Who sees to it.
+    pub enforcement: Enforcement,
+    /// Digest of the policy in force.
+    pub policy: Digest,
+    /// The signed boundary it comes from; absent if none is assigned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Name>,
+    /// Version of the role that signed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// A wider boundary is being tried.
+    pub trial: bool,
+    /// Which layers hold.
+    pub layers: Layers,
+    /// Packets that went beyond it and were dropped, or let through in observation, since the machine started.
+    pub attempts: u64,
+    /// Units of signed manifests that sent some of them, sorted.
+    pub units: Vec<String>,
+}
+
 /// What the appliance says about itself when asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,6 +120,9 @@ pub struct HealthReport {
     pub generations: u32,
     /// Receipts nobody has taken home yet.
     pub receipts_waiting: u32,
+    /// How the boundary stands; absent in reports of programs that knew none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boundary: Option<BoundaryHealth>,
     /// When this was written, as far as the clock can be believed.
     pub time: UtcTime,
     /// How far that is.

@@ -69,6 +69,9 @@ pub struct Receipt {
     pub code: Code,
     /// What became of each owner.
     pub owners: Vec<OwnerOutcome>,
+    /// What became of the boundary, where it changed or a document of it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boundary: Option<BoundaryOutcome>,
     /// How many times the same refusal came in this period; 1 for an outcome.
     pub count: u64,
     /// SHA-256 of the archive, where there was one.
@@ -100,6 +103,20 @@ pub struct OwnerOutcome {
     /// Generation after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<GenerationRef>,
+}
+
+/// What became of the boundary in a bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BoundaryOutcome {
+    /// What happened.
+    pub code: Code,
+    /// Digest of the policy in force before; absent if there never was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Digest>,
+    /// Digest of the policy in force after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Digest>,
 }
 
 /// One generation by number and content.

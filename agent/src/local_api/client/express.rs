@@ -28,6 +28,7 @@ pub(super) fn express(call: &Call) -> Option<(Method, String, Option<Value>)> {
         Call::Report { consumer, report } => {
             post(&format!("/v1/consumers/{consumer}/reports"), serde_json::to_value(report).ok())
         }
+        Call::Boundary { .. } => get("/v1/boundary"),
         Call::Receipts => get("/v1/receipts"),
         Call::Receipt { sequence } => get(&format!("/v1/receipts/{sequence}")),
         Call::ReceiptTaken { sequence } => post(&format!("/v1/receipts/{sequence}/taken"), None),
@@ -63,6 +64,7 @@ mod tests {
                 },
                 Endpoint::Report,
             ),
+            (Call::Boundary { drops: true }, Endpoint::Boundary),
             (Call::Receipts, Endpoint::Receipts),
             (Call::Receipt { sequence: 7 }, Endpoint::Receipt),
             (Call::ReceiptTaken { sequence: 7 }, Endpoint::Taken),

@@ -7,7 +7,7 @@ use super::schema::{reference, schemas};
 use crate::config::Role;
 
 /// Schemas that no route names: the data of events, and what every refusal is.
-const BESIDE: &[&str] = &["Failure", "GenerationEvent", "ConsumerEvent", "ReceiptEvent", "ResetEvent"];
+const BESIDE: &[&str] = &["Failure", "GenerationEvent", "ConsumerEvent", "ReceiptEvent", "BoundaryEvent", "ResetEvent"];
 
 /// The whole document.
 pub(super) fn document() -> Value {

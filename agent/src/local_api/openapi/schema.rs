@@ -10,9 +10,17 @@ use syn::{Attribute, Expr, Fields, Item, Lit, Meta, Type};
 /// Where the types stand that requests and answers are made of.
 const SOURCES: &[&str] = &[
     include_str!("../answer.rs"),
+    include_str!("../answer/boundary.rs"),
     include_str!("../event.rs"),
     include_str!("../order.rs"),
+    include_str!("../../boundary/drops.rs"),
+    include_str!("../../boundary/status.rs"),
     include_str!("../../exit.rs"),
+    include_str!("../../../protocol/src/boundary/change.rs"),
+    include_str!("../../../protocol/src/boundary/flow.rs"),
+    include_str!("../../../protocol/src/boundary/link.rs"),
+    include_str!("../../../protocol/src/boundary/peer.rs"),
+    include_str!("../../../protocol/src/boundary/policy.rs"),
     include_str!("../../../protocol/src/bundle/manifest.rs"),
     include_str!("../../../protocol/src/device/enrolment.rs"),
     include_str!("../../../protocol/src/device/id.rs"),
@@ -82,11 +90,14 @@ fn scalars() -> Map<String, Value> {
         ),
         ("FilePath", text("A path inside a generation.", &format!("^{component}(/{component}){{0,4}}$"))),
         ("Flag", json!({ "type": "boolean", "description": "`true` or `false`." })),
+        ("IpAddr", text("An IPv4 or IPv6 address.", "^[0-9a-f.:]+$")),
         ("Jurisdiction", text("ISO 3166-1 alpha-2.", "^[A-Z]{2}$")),
         ("KeyId", text("SHA-256 of the key, hexadecimal.", "^[0-9a-f]{64}$")),
         ("Name", text("1 to 63 of a-z, 0-9 and -, a letter or digit at both ends.", &format!("^{name}$"))),
+        ("Network", text("A network: an address and a prefix length.", "^[0-9a-f.:]+(/[0-9]{1,3})?$")),
         ("Owner", text("Who signs a subtree.", &format!("^(group|tenant)\\.{name}$"))),
         ("OwnerKind", json!({ "type": "string", "description": "Operator or tenant.", "enum": ["groups", "tenants"] })),
+        ("Ports", text("A port or a range of ports, both ends included.", "^[1-9][0-9]{0,4}(-[1-9][0-9]{0,4})?$")),
         ("Range", text("One range of bytes.", "^bytes=([0-9]+-[0-9]*|-[0-9]+)$")),
         ("Sequence", whole("A size of the journal.")),
         ("UtcTime", text("UTC.", "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$")),
@@ -169,6 +180,7 @@ impl Source {
             "bool" => json!({ "type": "boolean" }),
             "u64" => json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX }),
             "u32" => json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX }),
+            "u16" => json!({ "type": "integer", "minimum": 0, "maximum": u16::MAX }),
             alias if matches!(self.items.get(alias), Some(Item::Type(_))) => {
                 let Some(Item::Type(item)) = self.items.get(alias) else { unreachable!() };
                 return self.shape(&item.ty);

@@ -19,6 +19,7 @@ fn statement() -> Statement {
         sequence: 1,
         code: Code::Applied,
         owners: Vec::new(),
+        boundary: None,
         count: 1,
         archive: None,
         root_version: 1,
