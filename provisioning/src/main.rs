@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod exit;
 mod file;
+mod observation;
 mod output;
 mod pack;
 mod plan;

@@ -1,6 +1,6 @@
 //! `casemate check`.
 
-use casemate_protocol::bundle::appraisal::Device;
+use casemate_protocol::bundle::appraisal::{Device, Inspection};
 use casemate_protocol::code::Code;
 use casemate_protocol::device::id::ApplianceId;
 use casemate_protocol::tuf::role::Version;
@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::cli::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::{Table, bytes, count};
+use crate::pack::bounded::{in_words, value};
 use crate::pack::judge::Judge;
 use crate::pack::{Contents, Selection};
 use crate::repository::{Place, State};
@@ -26,16 +27,21 @@ pub(crate) fn run(context: &Context, _args: &Args) -> Result<Exit, Failure> {
     let bar = context.output.progress(contents.length());
     let judged = judge(context, &site, &state, &contents, &mut |count| bar.inc(count));
     bar.finish_and_clear();
-    judged?;
-    let mut table = Table::new(&["appliance", "verdict"]);
-    for id in &contents.addressed {
-        table.row([id.to_string(), "accepts".to_owned()]);
+    let inspection = judged?;
+    let mut table = Table::new(&["appliance", "verdict", "boundary"]);
+    for addressee in &inspection.addressees {
+        let id = addressee.assignment.appliance.to_string();
+        table.row([id, "accepts".to_owned(), in_words(&addressee.boundary)]);
     }
+    let boundaries = inspection.addressees.iter();
+    let boundaries: Vec<_> = boundaries
+        .map(|addressee| json!({ "id": addressee.assignment.appliance, "boundary": value(&addressee.boundary) }))
+        .collect();
     let whom = count(contents.addressed.len(), "appliance");
     context.output.say(format!("{whom} would accept timestamp {} ({}).", contents.version, bytes(contents.length())));
     let value = json!({
         "timestamp": contents.version, "expires": state.timestamp.signed.expires,
-        "appliances": contents.addressed,
+        "appliances": contents.addressed, "boundaries": boundaries,
     });
     context.output.data(&value, table.to_string());
     Ok(Exit::DONE)
@@ -51,15 +57,15 @@ pub(crate) fn judge(
     state: &State,
     contents: &Contents,
     seen: &mut dyn FnMut(u64),
-) -> Result<(), Failure> {
+) -> Result<Inspection, Failure> {
     let first = state.roots(Version::FIRST)?;
     let root = first.into_iter().next().map(|(_, raw)| raw).unwrap_or_default();
     let mut judge = Judge::new(root, context.now);
-    judge.everybody(contents, seen)?;
+    let inspection = judge.everybody(contents, seen)?;
     for id in &contents.addressed {
         judge.appliance(contents, device(site, id)?)?;
     }
-    Ok(())
+    Ok(inspection)
 }
 
 fn device(site: &Site, id: &ApplianceId) -> Result<Device, NotEnrolled> {

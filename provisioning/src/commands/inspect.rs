@@ -11,6 +11,7 @@ use crate::cli::Context;
 use crate::exit::{Exit, Failure};
 use crate::file;
 use crate::output::{Table, bytes};
+use crate::pack::bounded::{self, in_words};
 use crate::pack::reading::{Found, read};
 use crate::plan::setting::conditions;
 
@@ -89,7 +90,19 @@ fn table(path: &Path, found: &Found, inspection: &Inspection, verified: bool) ->
     for (id, cells) in rows(&inspection.addressees) {
         owners.row([format!("  {id}")].into_iter().chain(cells));
     }
-    format!("{facts}{owners}")
+    format!("{facts}{owners}{}", boundaries(&inspection.addressees))
+}
+
+/// Whose boundary allows what.
+fn boundaries(addressees: &[Addressee]) -> String {
+    let mut text = String::new();
+    for addressee in addressees {
+        let (id, verdict) = (&addressee.assignment.appliance, &addressee.boundary);
+        text.push_str(&format!("  boundary of {id}: {}\n", in_words(verdict)));
+        let entries = verdict.outcome.iter().flat_map(|signed| signed.policy.entries());
+        entries.for_each(|entry| text.push_str(&format!("    {entry}\n")));
+    }
+    text
 }
 
 fn rows(addressees: &[Addressee]) -> Vec<(String, Vec<String>)> {
@@ -132,7 +145,10 @@ fn value(path: &Path, found: &Found, inspection: &Inspection, verified: bool) ->
                 }),
                 Err(refusal) => json!({ "owner": owner.owner, "version": owner.version, "code": refusal.code() }),
             });
-            json!({ "id": addressee.assignment.appliance, "owners": owners.collect::<Vec<_>>() })
+            json!({
+                "id": addressee.assignment.appliance, "owners": owners.collect::<Vec<_>>(),
+                "boundary": bounded::value(&addressee.boundary),
+            })
         })
         .collect();
     let expires: BTreeMap<_, _> = found.expires.iter().map(|(role, time)| (role.to_string(), time)).collect();

@@ -69,7 +69,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     let bar = context.output.progress(2 * contents.length());
     let judged = judge(context, &site, &state, &whole, &mut |count| bar.inc(count));
     let written =
-        judged.and_then(|()| Ok(archive::write(&contents, &args.place.folder(), &mut |count| bar.inc(count))?));
+        judged.and_then(|_| Ok(archive::write(&contents, &args.place.folder(), &mut |count| bar.inc(count))?));
     bar.finish_and_clear();
     let written = written?;
     context.output.say(format!(

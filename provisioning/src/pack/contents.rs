@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use casemate_protocol::boundary::{Boundary, Envelope};
+use casemate_protocol::bundle::appraisal::is_read_whole;
 use casemate_protocol::bundle::archive::{MemberKind, Writer};
 use casemate_protocol::bundle::manifest::{MAX_MANIFEST, Manifest};
 use casemate_protocol::code::{Code, Explain};
 use casemate_protocol::device::assignment::{Assignment, MAX_ASSIGNMENT};
 use casemate_protocol::device::id::{ApplianceId, Owner};
 use casemate_protocol::digest::Digest;
+use casemate_protocol::tuf::profile::boundary_role;
 use casemate_protocol::tuf::role::{RoleName, Version};
 use casemate_protocol::tuf::targets::TargetFile;
 use thiserror::Error;
@@ -106,18 +109,20 @@ impl Contents {
         collecting.top(since)?;
         collecting.objects(assignments.keys().map(Assignment::target_path), &state.targets.signed.targets)?;
         let owners: BTreeSet<Owner> = assignments.values().flat_map(Assignment::owners).collect();
-        let roles: BTreeMap<RoleName, &Owner> = owners.iter().map(|owner| (owner.role(), owner)).collect();
+        let bounded = assignments.values().any(|assignment| assignment.boundary.is_some());
+        let roles: BTreeSet<RoleName> = owners.iter().map(Owner::role).chain(bounded.then(boundary_role)).collect();
         let mut listed: BTreeMap<String, TargetFile> = BTreeMap::new();
-        for role in roles.keys() {
+        for role in &roles {
             let Some(document) = state.delegated.get(role) else { continue };
             let kind = MemberKind::Metadata { role: role.clone(), version: document.signed.version };
             collecting.bytes(kind, document.raw.clone());
             listed.extend(document.signed.targets.clone());
         }
-        let (manifests, files) = wanted(state, &assignments)?;
-        // A file that is somebody's manifest too stands in both sections, so that a reader never takes one for the other.
-        collecting.section(&(&manifests | &files), is_manifest, &listed)?;
-        collecting.section(&files, |path| !is_manifest(path), &listed)?;
+        let (mut manifests, files) = wanted(state, &assignments)?;
+        manifests.extend(documents(&assignments));
+        // A file that is somebody's manifest or boundary document too stands in both sections, so that a reader never takes one for the other.
+        collecting.section(&(&manifests | &files), is_read_whole, &listed)?;
+        collecting.section(&files, |path| !is_read_whole(path), &listed)?;
         Ok(Self {
             members: collecting.members,
             addressed: assignments.into_keys().collect(),
@@ -195,11 +200,6 @@ impl Collecting<'_> {
     }
 }
 
-fn is_manifest(path: &str) -> bool {
-    let parts: Vec<_> = path.split('/').collect();
-    matches!(parts[..], [_, _, "manifest.json"] | [_, _, "appliances", _, "manifest.json"])
-}
-
 /// The signed assignments of the selected appliances.
 fn assignments(state: &State, selection: &Selection) -> Result<BTreeMap<ApplianceId, Assignment>, ContentsError> {
     let mut found = BTreeMap::new();
@@ -237,6 +237,12 @@ fn wanted(
         }
     }
     Ok((manifests, files))
+}
+
+/// Target paths of the boundary documents the appliances read.
+fn documents(assignments: &BTreeMap<ApplianceId, Assignment>) -> BTreeSet<String> {
+    let named = assignments.values().filter_map(|assignment| assignment.boundary.as_ref());
+    named.flat_map(|name| [Envelope::TARGET.to_owned(), Boundary::target_path(name)]).collect()
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use casemate_protocol::bundle::appraisal::{
-    Appraisal, Audience, Device, Disposition, Inspection, OwnerRefusal, Refusal,
+    Addressee, Appraisal, Audience, BoundaryRefusal, Device, Disposition, Inspection, OwnerRefusal, Refusal,
 };
 use casemate_protocol::bundle::archive::{Member, MemberKind};
 use casemate_protocol::code::{Code, Explain};
@@ -44,6 +44,15 @@ pub(crate) enum JudgeError {
         #[source]
         source: Box<OwnerRefusal>,
     },
+    /// It would keep the boundary it has.
+    #[error("{appliance} would refuse its boundary")]
+    Boundary {
+        /// Who.
+        appliance: ApplianceId,
+        /// Why.
+        #[source]
+        source: BoundaryRefusal,
+    },
     /// The root cannot be trusted by anybody.
     #[error("the root is refused")]
     Root(#[source] TufError),
@@ -57,6 +66,7 @@ impl Explain for JudgeError {
         match self {
             Self::Refused { source, .. } => source.code(),
             Self::Owner { source, .. } => source.code(),
+            Self::Boundary { source, .. } => source.code(),
             Self::Root(source) => source.code(),
             Self::File(error) => error.code(),
         }
@@ -66,6 +76,7 @@ impl Explain for JudgeError {
         match self {
             Self::Refused { source, .. } => source.remedy(),
             Self::Owner { source, .. } => source.remedy(),
+            Self::Boundary { source, .. } => source.remedy(),
             Self::Root(source) => source.remedy(),
             Self::File(error) => error.remedy(),
         }
@@ -108,14 +119,7 @@ impl Judge {
         let appraisal = self.run(contents, Audience::Everybody, "every appliance", seen)?;
         let refused = |source| JudgeError::Refused { whom: "every appliance".into(), source };
         let inspection = appraisal.inspect().map_err(refused)?;
-        for addressee in &inspection.addressees {
-            for owner in &addressee.owners {
-                if let Err(source) = &owner.outcome {
-                    let (appliance, owner) = (addressee.assignment.appliance.clone(), owner.owner.clone());
-                    return Err(JudgeError::Owner { appliance, owner, source: Box::new(source.clone()) });
-                }
-            }
-        }
+        inspection.addressees.iter().try_for_each(accepted)?;
         Ok(inspection)
     }
 
@@ -127,12 +131,7 @@ impl Judge {
         let id = device.id.clone();
         let appraisal = self.run(contents, Audience::Appliance(device), id.as_str(), &mut |_| {})?;
         let verdict = appraisal.finish().map_err(|source| JudgeError::Refused { whom: id.to_string(), source })?;
-        for owner in verdict.addressee.owners {
-            if let Err(source) = owner.outcome {
-                return Err(JudgeError::Owner { appliance: id, owner: owner.owner, source: Box::new(source) });
-            }
-        }
-        Ok(())
+        accepted(&verdict.addressee)
     }
 
     fn run(
@@ -190,6 +189,21 @@ impl Judge {
         }
         self.sound.insert(found);
         Ok(())
+    }
+}
+
+/// Every owner's part is accepted, and the boundary.
+fn accepted(addressee: &Addressee) -> Result<(), JudgeError> {
+    let appliance = || addressee.assignment.appliance.clone();
+    for owner in &addressee.owners {
+        if let Err(source) = &owner.outcome {
+            let (appliance, owner) = (appliance(), owner.owner.clone());
+            return Err(JudgeError::Owner { appliance, owner, source: Box::new(source.clone()) });
+        }
+    }
+    match &addressee.boundary.outcome {
+        Ok(_) => Ok(()),
+        Err(source) => Err(JudgeError::Boundary { appliance: appliance(), source: source.clone() }),
     }
 }
 

@@ -306,3 +306,206 @@ fn the_difference_to_what_is_signed_is_told_boundary_by_boundary() {
     scene.run(&["boundary", "diff", "nobody"]).refused("site-invalid");
     assert!(!scene.path("site/.plan").exists());
 }
+
+fn listing(scene: &Scene, folder: &str) -> Vec<String> {
+    let file = scene.path(&format!("{folder}/{}", scene.list(folder)[0]));
+    let listing = std::process::Command::new("tar").arg("tf").arg(file).output().unwrap();
+    String::from_utf8(listing.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_bundle_carries_the_boundary_of_those_it_addresses_and_says_what_it_allows() {
+    let scene = demo();
+    scene.write("site/boundary/wards.toml", FLOW);
+    scene.publish();
+    let said = scene.ok(&["check"]);
+    assert!(said.stdout.contains("lux-001    accepts  clinics 1: 2 entries\n"), "{said:?}");
+    assert!(said.stdout.contains("lux-002    accepts  none: nothing may leave\n"), "{said:?}");
+    scene.ok(&["pack", "--dir", "all"]);
+    let names = listing(&scene, "all");
+    let at =
+        |name: &str| names.iter().position(|found| found == name).unwrap_or_else(|| panic!("{name} not in {names:?}"));
+    let object = |name: &str| format!("objects/{}", Digest::of(&target(&scene, name)));
+    // Roles by name, then manifests and boundary documents by path.
+    assert_eq!(at("metadata/1.group.clinics.json"), at("metadata/1.boundary.json") + 1);
+    assert_eq!(at(&object("clinics")), at("metadata/1.group.clinics.json") + 1);
+    assert_eq!(at(&object("envelope")), at(&object("clinics")) + 1);
+    assert!(!names.contains(&object("wards")), "nobody in the bundle is in it");
+    let root = "site/repository/metadata/1.root.json";
+    let file = format!("all/{}", scene.list("all")[0]);
+    scene
+        .ok(&["inspect", "--root", root, &file])
+        .says("boundary of lux-001: clinics 1: 2 entries\n    peer control https 10.20.0.5:8443 required pins ")
+        .says("boundary of lux-002: none: nothing may leave\n");
+    let said = scene.ok(&["--json", "inspect", "--root", root, &file]).json();
+    let appliances = &said["bundles"][0]["appliances"];
+    assert_eq!(appliances[0]["boundary"]["name"], "clinics");
+    assert_eq!(appliances[0]["boundary"]["envelope"], json!(Digest::of(&target(&scene, "envelope"))));
+    assert_eq!(appliances[1]["boundary"], Value::Null);
+    scene.ok(&["pack", "--dir", "one", "--appliance", "lux-002"]);
+    assert!(!listing(&scene, "one").iter().any(|name| name.contains("boundary")));
+}
+
+#[test]
+fn a_boundary_that_an_appliance_would_refuse_is_never_packed() {
+    let mut scene = demo();
+    scene.publish();
+    // The role moves alone, and is signed for a day only.
+    scene.edit("site/site.toml", "targets   = 400", "targets   = 1");
+    scene.edit(CLINICS, "8448", "8449");
+    scene.publish();
+    scene.ok(&["check"]).says("clinics 2: 2 entries");
+    scene.now = "2026-03-03T12:00:00Z".into();
+    let run = scene.run(&["check"]);
+    run.refused("metadata-expired").says("lux-001 would refuse its boundary").says("role boundary does not verify");
+    scene.run(&["pack", "--dir", "out"]).refused("metadata-expired");
+    assert!(!scene.path("out").exists());
+    scene.ok(&["pack", "--dir", "out", "--appliance", "lux-002"]);
+    let file = format!("out/{}", scene.list("out")[0]);
+    scene.ok(&["inspect", &file]).says("boundary of lux-002: none");
+    scene.now = "2026-03-01T12:00:00Z".into();
+    let stored = "site/repository/targets/boundary";
+    let name = scene.list(stored).into_iter().find(|name| name.ends_with(".envelope.json")).unwrap();
+    scene.edit(&format!("{stored}/{name}"), "10.20.0.0/16", "10.21.0.0/16");
+    scene.run(&["check"]).refused("object-mismatch");
+}
+
+/// What an appliance saw: its report, with the watcher's rows.
+fn report(rows: &Value) -> String {
+    json!({
+        "policy": Digest::of(b""), "allow": {"peers": [], "flows": [], "link": {}}, "attempts": 9,
+        "drops": {"format": 1, "total": 9, "lost": 0, "rows": rows},
+    })
+    .to_string()
+}
+
+fn row(more: Value) -> Value {
+    let mut row = json!({
+        "uid": 0, "unit": "chronyd.service", "direction": "out", "protocol": "udp", "address": "10.20.0.9", "port": 123,
+        "count": 3, "first_seen": "2026-02-01T00:00:00Z", "last_seen": "2026-02-02T00:00:00Z",
+    });
+    for (name, value) in more.as_object().unwrap() {
+        row[name] = value.clone();
+    }
+    row
+}
+
+fn seen() -> Value {
+    let many = (1..=4).map(|host| {
+        row(json!({"unit": "synapse.service", "protocol": "tcp", "port": 8448, "address": format!("10.20.7.{host}")}))
+    });
+    let others = [
+        row(json!({})),
+        row(json!({"count": 4, "last_seen": "2026-02-03T00:00:00Z"})),
+        row(
+            json!({"unit": null, "uid": 33, "direction": "in", "protocol": "tcp", "port": 443, "address": "10.20.0.77"}),
+        ),
+        row(
+            json!({"unit": null, "uid": null, "direction": "in", "protocol": "icmp", "port": null, "address": "10.20.0.1"}),
+        ),
+        row(json!({"unit": "resolved.service", "address": "192.0.2.53", "port": 53})),
+        row(json!({"unit": "app.service", "protocol": "tcp", "address": "10.20.1.7", "port": 8448})),
+        row(json!({"unit": "avahi.service", "address": "224.0.0.251", "port": 5353})),
+        row(json!({"protocol": "2", "port": null})),
+        row(json!({"direction": "forward"})),
+    ];
+    many.chain(others).collect::<Vec<_>>().into()
+}
+
+#[test]
+fn what_an_appliance_saw_becomes_entries_that_check_accepts_and_comments_for_the_rest() {
+    let scene = demo();
+    scene.write("show.json", &report(&seen()));
+    let inputs = scene.list("site/boundary");
+    let run = scene.ok(&["boundary", "propose", "--from", "show.json", "clinics"]);
+    run.says("show.json of 13 rows: 4 flows proposed, 1 beyond the envelope, 1 allowed already, 3 impossible.")
+        .says("# A proposal, made from what an appliance saw")
+        .says("# chronyd.service: 7 packets, 2026-02-01T00:00:00Z to 2026-02-03T00:00:00Z\n[[flow]]\npurpose = \"chronyd\"\n")
+        .says("to = \"10.20.0.9\"\nports = \"123\"\n")
+        .says("# synapse.service: 12 packets with 4 addresses of this network, ")
+        .says("to = \"10.20.7.0/24\"\nports = \"8448\"\n")
+        .says("# uid 33, unit unknown: 3 packets")
+        .says("from = \"10.20.0.77\"\nports = \"443\"\n")
+        .says("# sender unknown: 3 packets, 2026-02-01T00:00:00Z to 2026-02-02T00:00:00Z; of ICMP only echo can be allowed\n")
+        .says("# Beyond the envelope; only another root could allow it, so it is left out:\n#   flow resolved out udp to 192.0.2.53 port 53: ")
+        .says("# Allowed already:\n#   flow app out tcp to 10.20.1.7 port 8448: app.service: ")
+        .says("#   out udp 224.0.0.251 port 5353, avahi.service: ")
+        .says("no flow is of this protocol")
+        .says("no boundary lets an appliance forward packets");
+    assert_eq!(scene.list("site/boundary"), inputs, "nothing is written into the site");
+    scene.write("site/boundary/proposed.toml", &run.stdout);
+    let checked = scene.ok(&["--json", "boundary", "check", "proposed"]).json();
+    assert_eq!(checked["boundaries"][0]["allow"]["flows"].as_array().unwrap().len(), 4);
+    // Behind a boundary that ends in a table, as an operator would paste it.
+    scene.write(CLINICS, &format!("{}{FLOW}[link]\ngateways = [\"10.20.0.1\"]\n{}", peer(""), run.stdout));
+    scene.ok(&["boundary", "check"]);
+    let said = scene.ok(&["--json", "boundary", "propose", "--from", "show.json"]).json();
+    assert_eq!(said["proposal"]["flows"].as_array().unwrap().len(), 5, "no boundary was named that allows one already");
+    scene.write("drops.json", &json!({"format": 1, "total": 3, "lost": 0, "rows": [row(json!({}))]}).to_string());
+    scene.ok(&["boundary", "propose", "--from", "drops.json"]).says("purpose = \"chronyd\"");
+}
+
+#[test]
+fn words_of_an_appliance_cannot_become_entries_of_a_proposal() {
+    let scene = demo();
+    let entry = "x\n[[flow]]\npurpose = \"evil\"\ndirection = \"out\"\nprotocol = \"tcp\"\nto = \"10.20.0.66\"\nports = \"1\"\n#";
+    let rows = json!([
+        row(json!({"unit": entry})),
+        row(json!({"unit": "\u{2028}\r--.service", "port": 7})),
+        row(json!({"unit": entry, "protocol": entry})),
+        row(json!({"unit": entry, "address": "192.0.2.1"})),
+    ]);
+    scene.write("show.json", &report(&rows));
+    let run = scene.ok(&["boundary", "propose", "--from", "show.json"]);
+    scene.write("site/boundary/proposed.toml", &run.stdout);
+    let checked = scene.ok(&["--json", "boundary", "check", "proposed"]).json();
+    let flows = checked["boundaries"][0]["allow"]["flows"].as_array().unwrap();
+    assert_eq!(flows.len(), 2, "{}", run.stdout);
+    assert!(flows.iter().all(|flow| flow["network"] == "10.20.0.9"), "{}", run.stdout);
+    assert!(run.stdout.lines().all(|line| line != "purpose = \"evil\""), "{}", run.stdout);
+}
+
+#[test]
+fn nothing_is_proposed_from_what_names_no_destination() {
+    let scene = demo();
+    let propose = |content: &str| {
+        scene.write("from.json", content);
+        scene.run(&["boundary", "propose", "--from", "from.json"])
+    };
+    propose(&json!({"format": 1, "boundary": {"attempts": 7, "units": ["x.service"]}}).to_string())
+        .refused("usage-invalid")
+        .says("from.json is a health report: it counts 7 attempts and names no destination")
+        .says("`casemate-agent boundary show --json`");
+    propose(&json!({"attempts": 0, "policy": "x"}).to_string()).refused("usage-invalid").says("nobody watches");
+    propose("{}").refused("usage-invalid").says("no boundary report");
+    propose("[[flow]]").refused("usage-invalid").says("is not JSON");
+    propose(&report(&json!([{"address": "10.20.0.1"}]))).refused("usage-invalid").says("rows of another shape");
+    propose(&report(&json!([row(json!({"address": "host.example"}))]))).refused("usage-invalid");
+    let plain = Scene::demo();
+    plain.write("show.json", &report(&seen()));
+    let run = plain.ok(&["boundary", "propose", "--from", "show.json"]);
+    run.says("the root binds no envelope, so nothing can be allowed");
+    assert!(!run.stdout.contains("\n[[flow]]"), "{}", run.stdout);
+}
+
+/// The fenced block of a page that begins with `head`.
+fn block(page: &str, head: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(page);
+    let page = fs::read_to_string(path).unwrap();
+    let (_, after) = page.split_once(head).unwrap_or_else(|| panic!("{head} is not in the page"));
+    after.split_once("```").unwrap().0.to_owned()
+}
+
+#[test]
+fn the_examples_of_the_pages_are_accepted_and_become_the_bytes_the_format_shows() {
+    let scene = Scene::empty();
+    scene.write("envelope.toml", &block("site.md", "```toml\n# boundary/envelope.toml\n"));
+    scene.ok(&["init", "site", "--jurisdiction", "LU", "--demo", "--envelope", "envelope.toml"]);
+    scene.write(CLINICS, &block("site.md", "```toml\n# boundary/clinics.toml\n"));
+    scene.ok(&["boundary", "check"]);
+    scene.publish();
+    for name in ["envelope", "clinics"] {
+        let shown = block("format.md", &format!("```json {name}.json\n"));
+        assert_eq!(String::from_utf8(target(&scene, name)).unwrap(), shown, "docs/format.md, {name}.json");
+    }
+}

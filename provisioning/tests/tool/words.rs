@@ -60,6 +60,7 @@ fn the_commands_are_these() {
         "init",
         "key",
         "appliance",
+        "boundary",
         "plan",
         "sign",
         "check",

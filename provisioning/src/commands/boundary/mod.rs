@@ -2,6 +2,7 @@
 
 mod check;
 mod diff;
+mod propose;
 
 use std::collections::BTreeMap;
 
@@ -23,6 +24,12 @@ pub(crate) enum Verb {
     Check(check::Args),
     /// Show what the site's boundaries change of the signed ones, and which way each goes
     Diff(diff::Args),
+    /// Print the flows that would allow what an appliance saw, for somebody to judge
+    ///
+    /// Reads what `casemate-agent boundary show --json` prints on an appliance, or the watcher's drops.json: packets that were
+    /// stopped, or only told while the boundary was observed. Prints TOML that `casemate boundary check` accepts; what is
+    /// beyond the envelope stands there as a comment. Writes nothing: that somebody asked for it does not make it right.
+    Propose(propose::Args),
 }
 
 /// Runs it.
@@ -30,6 +37,7 @@ pub(crate) fn run(context: &Context, verb: &Verb) -> Result<Exit, Failure> {
     match verb {
         Verb::Check(args) => check::run(context, args),
         Verb::Diff(args) => diff::run(context, args),
+        Verb::Propose(args) => propose::run(context, args),
     }
 }
 
