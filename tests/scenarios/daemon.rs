@@ -23,7 +23,13 @@ pub(crate) struct Daemon(Child);
 impl Daemon {
     /// Starts it and waits until it says that it takes calls.
     pub(crate) fn start(appliance: &Appliance) -> Self {
-        let mut child = appliance.command(&["run"]).stderr(Stdio::piped()).spawn().unwrap();
+        Self::start_with(appliance, &[])
+    }
+
+    /// As [`Self::start`], with these variables in its environment.
+    pub(crate) fn start_with(appliance: &Appliance, variables: &[(&str, &str)]) -> Self {
+        let mut command = appliance.command(&["run"]);
+        let mut child = command.envs(variables.iter().copied()).stderr(Stdio::piped()).spawn().unwrap();
         let mut talk = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         while !line.contains("ready") {
@@ -40,6 +46,11 @@ impl Daemon {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
         *self = Self::start(appliance);
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
     }
 
     fn signal(&self, signal: Signal) {

@@ -10,6 +10,7 @@
 mod addressing; // whom a bundle is for, and when
 mod archive; // archives that are not as packed
 mod clock; // 1970, 2038, ten years ahead and back
+mod confinement; // what the kernel refuses the agent's own process, really tried
 mod consumer; // services reconfigured by bundles: a real nginx, and the page's examples
 mod daemon; // the real program: socket, signals, users, kill -9
 mod disorder; // bundles, reports, time and restarts in any order

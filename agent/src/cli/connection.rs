@@ -9,6 +9,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
+use super::confinement;
+use crate::boundary::process::confine;
 use crate::clock::WallClock;
 use crate::config::{Config, ConfigError};
 use crate::exit::Failure;
@@ -121,6 +123,7 @@ pub(super) fn ask_watching(setup: &Setup, call: Call, look: impl Fn(Look)) -> An
         if !matches!(call, Call::EnrolRequest) && !config.state.exists() {
             return Err(CommandError::NoState(config.state).into());
         }
+        confine(&confinement::of_command(&config))?;
         runtime::host(config, call, look).await
     })
 }

@@ -3,6 +3,7 @@
 mod boundary;
 mod completions;
 mod config;
+mod confinement;
 mod connection;
 mod consumer;
 mod diff;

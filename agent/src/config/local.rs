@@ -3,9 +3,13 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use nix::unistd::{Gid, Group};
+use nix::unistd::Gid;
 
 use super::file::ConfigError;
+
+/// Where the machine's groups stand. Read here, not by the C library: that would ask whatever `nsswitch.conf` names,
+/// directories on the network too.
+const GROUPS: &str = "/etc/group";
 
 /// What a peer of a local socket may do. The socket it comes through decides, and who may open that is the file
 /// system's business.
@@ -80,12 +84,33 @@ impl LocalSocket {
     /// The group's number, looked up now: groups may be made after the file was written.
     ///
     /// # Errors
-    /// There is no group of that name on this machine.
+    /// There is no group of that name in `/etc/group`.
     pub fn gid(&self) -> Result<Option<Gid>, ConfigError> {
         let Some(name) = &self.group else { return Ok(None) };
-        match Group::from_name(name) {
-            Ok(Some(group)) => Ok(Some(group.gid)),
-            _ => Err(ConfigError::NoGroup { role: self.role, group: name.clone() }),
+        let groups = std::fs::read_to_string(GROUPS).unwrap_or_default();
+        let gid = number_of(name, &groups);
+        gid.map(Some).ok_or_else(|| ConfigError::NoGroup { role: self.role, group: name.clone() })
+    }
+}
+
+/// The number of the group called `name`, in the form of group(5).
+fn number_of(name: &str, groups: &str) -> Option<Gid> {
+    let mut entries = groups.lines().map(|line| line.split(':'));
+    let mut entry = entries.find(|entry| entry.clone().next() == Some(name))?;
+    entry.nth(2)?.parse().ok().map(Gid::from_raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_has_the_number_its_line_says() {
+        let groups = "root:x:0:\nadm:x:4:a,b\nshort:x\nodd:x:minus:\ncasemate-consumer:!:990:\n";
+        assert_eq!(number_of("casemate-consumer", groups), Some(Gid::from_raw(990)));
+        assert_eq!(number_of("root", groups), Some(Gid::from_raw(0)));
+        for name in ["casemate", "short", "odd", "x", ""] {
+            assert_eq!(number_of(name, groups), None, "{name}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
@@ -11,6 +12,9 @@ use super::{capabilities, environment, fence, filter};
 
 /// What a process calls itself: it would be `exe` after it started itself again.
 const NAME: &std::ffi::CStr = c"casemate-agent";
+
+/// What holds in this process.
+static HOLDING: OnceLock<Layers> = OnceLock::new();
 
 /// TCP ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,11 +58,15 @@ pub struct Layers {
 /// Confines this process, for good, with every process it starts.
 ///
 /// If the environment holds more than the service manager's sockets and names, the program is started again in this
-/// process with the same arguments and without the rest: then this function does not return.
+/// process with the same arguments and without the rest: then this function does not return. A process that is confined
+/// already stays as it is.
 ///
 /// # Errors
 /// A layer is not to be had, or there are threads already. The process must end: it is half confined.
 pub fn confine(confinement: &Confinement) -> Result<Layers, ConfineError> {
+    if let Some(layers) = HOLDING.get() {
+        return Ok(*layers);
+    }
     environment::clear()?;
     let threads = std::fs::read_dir("/proc/self/task").map_err(|source| ConfineError::path("/proc/self/task", source));
     let threads = threads?.count();
@@ -69,11 +77,15 @@ pub fn confine(confinement: &Confinement) -> Result<Layers, ConfineError> {
     give_up_privileges()?;
     let landlock_tcp = fence::enter(confinement)?;
     filter::enter()?;
-    Ok(Layers { seccomp: true, landlock: true, landlock_tcp })
+    Ok(*HOLDING.get_or_init(|| Layers { seccomp: true, landlock: true, landlock_tcp }))
 }
 
-/// Privileges, core dumps, and being looked into by other processes of the same user.
-fn give_up_privileges() -> Result<(), ConfineError> {
+/// Gives up privileges, core dumps, and being looked into by other processes of the same user: one of the layers of
+/// [`confine`].
+///
+/// # Errors
+/// The kernel refuses.
+pub fn give_up_privileges() -> Result<(), ConfineError> {
     let refused = |what| move |source| ConfineError::Privileges { what, source };
     prctl::set_no_new_privs().map_err(refused("no_new_privs"))?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(refused("the limit of core dumps"))?;

@@ -25,8 +25,12 @@ const OWN: &str = "/proc/self/exe";
 const ALWAYS_READ: [&str; 2] = ["/etc/ld.so.cache", "/proc"];
 const NOWHERE: &str = "/dev/null";
 
-/// Restricts this thread and every one it starts later. Says whether TCP ports are limited, too.
-pub(super) fn enter(confinement: &Confinement) -> Result<bool, ConfineError> {
+/// Restricts this thread and every one it starts later: one of the layers of [`super::confine`]. Says whether TCP ports
+/// are limited, too.
+///
+/// # Errors
+/// The kernel has no Landlock, or refuses; a path cannot be opened.
+pub fn enter(confinement: &Confinement) -> Result<bool, ConfineError> {
     let ports = confinement.connect != Ports::Any;
     let rules = create(ports).map_err(ConfineError::Landlock)?;
     let rules = allow_program(rules, confinement)?;

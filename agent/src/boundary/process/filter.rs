@@ -11,8 +11,11 @@ use std::collections::BTreeMap;
 use nix::libc;
 use seccompiler::{BackendError, BpfProgram, SeccompAction, SeccompFilter, apply_filter_all_threads};
 
-/// Installs the filter on every thread of this process.
-pub(super) fn enter() -> Result<(), seccompiler::Error> {
+/// Installs the filter on every thread of this process: one of the layers of [`super::confine`].
+///
+/// # Errors
+/// The kernel has no seccomp, or refuses.
+pub fn enter() -> Result<(), seccompiler::Error> {
     apply_filter_all_threads(&allow_list()?)?;
     // The flags of `clone3` are in memory, where no filter reads. The C library falls back on `clone` if the call is
     // not there, and only then. Of two errors the kernel gives that of the filter installed last.

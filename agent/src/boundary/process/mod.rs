@@ -8,9 +8,9 @@ mod capabilities;
 mod confinement;
 mod environment;
 mod error;
-mod fence;
-mod filter;
+pub mod fence;
+pub mod filter;
 mod interpreter;
 
-pub use confinement::{Confinement, Layers, Ports, confine};
+pub use confinement::{Confinement, Layers, Ports, confine, give_up_privileges};
 pub use error::ConfineError;

@@ -83,7 +83,13 @@ fn sockets() -> Vec<Vec<Argument>> {
 }
 
 fn flags_of_the_process() -> Vec<Vec<Argument>> {
-    let any = [libc::PR_SET_NAME, libc::PR_SET_PDEATHSIG, libc::PR_SET_NO_NEW_PRIVS, libc::PR_CAPBSET_READ];
+    let any = [
+        libc::PR_SET_NAME,
+        libc::PR_SET_PDEATHSIG,
+        libc::PR_SET_NO_NEW_PRIVS,
+        libc::PR_GET_DUMPABLE,
+        libc::PR_CAPBSET_READ,
+    ];
     let mut flags: Vec<_> = any.iter().map(|option| vec![is(0, *option)]).collect();
     flags.push(vec![is(0, libc::PR_SET_DUMPABLE), (1, Eq, 0)]);
     flags
