@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint doc deb units bench conformance schemathesis fuzz clean
+.PHONY: help setup build demo test lint symbols doc deb units bench conformance schemathesis fuzz clean
 
 CARGO := .ci/cargo
 FUZZ_SECONDS ?= 600
@@ -26,13 +26,19 @@ test: ## every test: Rust, TUF scenarios, python-tuf and securesystemslib as pee
 	tests/conformance/ci
 	tests/interop/ci
 
-lint: ## formatting, clippy with the house bans, crate edges, file sizes, licences
+lint: ## formatting, clippy with the house bans, planted violations of them, crate edges and bans, file sizes, licences
 	@.ci/setup lint
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	.ci/house
+	.ci/bans
 	$(CARGO) deny --log-level error check bans licenses sources
 	shellcheck $$(git grep -lE "^#!/usr/bin/env bash")
+
+symbols: ## the agent's program holds no resolver and loads no code: its symbols, and those of planted programs
+	@.ci/setup symbols
+	$(CARGO) build --quiet --locked --profile demo -p casemate-agent
+	.ci/symbols target/demo/casemate-agent
 
 doc: ## rustdoc, man pages and shell completions under target/
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --locked --workspace --no-deps --document-private-items
