@@ -125,6 +125,7 @@ impl Socket {
             _ => {}
         }
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        #[expect(clippy::disallowed_methods, reason = "a unix socket, to listen at")]
         let made = socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(|errno| fail(errno.into()))?;
         let address = UnixAddr::new(path).map_err(|errno| fail(errno.into()))?;
         bind(made.as_raw_fd(), &address).map_err(|errno| fail(errno.into()))?;
