@@ -30,19 +30,18 @@ pub struct Step {
 /// Where `state` goes on `event` at `now`, and what has to be done for it.
 #[must_use]
 pub fn step(state: State, event: &Event, now: &Now) -> Step {
-    match (event, state) {
-        (Event::Signed(offer), state) => signed(state, offer, now),
-        (Event::Tick, State::Trial { signed, before, since, boots, reached }) => {
-            let trial = Trial { signed, before, since, boots, reached };
-            trial.on_time(now).map_or_else(|failed| *failed, |trial| quiet(trial.into()))
+    match event {
+        Event::Signed(offer) => signed(state, offer, now),
+        Event::Tick => tick(state, now),
+        Event::Reached { peer } => {
+            let ticked = tick(state, now);
+            match ticked.state {
+                State::Trial { signed, before, since, boots, reached } if signed.required.contains(peer) => {
+                    Trial { signed, before, since, boots, reached }.reached(peer)
+                }
+                state => Step { state, ..ticked },
+            }
         }
-        (Event::Reached { peer }, State::Trial { signed, before, since, boots, reached })
-            if signed.required.contains(peer) =>
-        {
-            let trial = Trial { signed, before, since, boots, reached };
-            trial.on_time(now).map_or_else(|failed| *failed, |trial| trial.reached(peer))
-        }
-        (Event::Tick | Event::Reached { .. }, state) => quiet(state),
     }
 }
 
@@ -58,6 +57,16 @@ pub fn due_in_seconds(state: &State, now: &Now) -> Option<u64> {
     }
 }
 
+fn tick(state: State, now: &Now) -> Step {
+    match state {
+        State::Trial { signed, before, since, boots, reached } => {
+            let trial = Trial { signed, before, since, boots, reached };
+            trial.on_time(now).map_or_else(|failed| *failed, |trial| quiet(trial.into()))
+        }
+        settled => quiet(settled),
+    }
+}
+
 fn quiet(state: State) -> Step {
     Step { state, changes: Vec::new(), effects: Vec::new() }
 }
@@ -67,7 +76,7 @@ fn signed(state: State, offer: &Offer, now: &Now) -> Step {
     if state.signed().is_some_and(|known| known.is(offer)) {
         let code = match &state {
             // The receipt waits for the trial.
-            State::Trial { .. } => return quiet(state),
+            State::Trial { .. } => return tick(state, now),
             State::FellBack { .. } => Code::FailedBefore,
             State::Closed | State::Settled { .. } => Code::AlreadyApplied,
         };
