@@ -9,6 +9,7 @@
 
 mod addressing; // whom a bundle is for, and when
 mod archive; // archives that are not as packed
+mod boundary_documents; // boundary documents in bundles: what the judge makes of them
 mod clock; // 1970, 2038, ten years ahead and back
 mod confinement; // what the kernel refuses the agent's own process, really tried
 mod consumer; // services reconfigured by bundles: a real nginx, and the page's examples
@@ -24,6 +25,7 @@ mod judge; // one bundle through the judge, shared by the others
 mod local_api; // every route against its description; the session of docs/api.md
 mod local_sockets; // the local API: roles, ranges, events, limits
 mod neighbours; // what one owner signs about another's content
+mod offer; // what the host's enforcer believes of what the agent hands to it
 mod power; // kill -9 at any moment
 mod probation; // a generation on trial: confirmed, undone, superseded
 mod service; // under a service manager; the environment

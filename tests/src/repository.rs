@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 
-use casemate_protocol::bundle::appraisal::{Device, Presumes};
+use casemate_protocol::bundle::appraisal::{Device, Presumes, is_read_whole};
 use casemate_protocol::bundle::archive::{MemberKind, Writer};
 use casemate_protocol::bundle::manifest::{Apply, Consumer, FileEntry, Manifest};
 use casemate_protocol::bundle::part::{MAX_PART, Part};
@@ -33,6 +33,10 @@ use casemate_protocol::tuf::time::{Clock, UtcTime};
 use casemate_protocol::tuf::timestamp::{Timestamp, TimestampProfile};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde::Serialize;
+
+mod boundary;
+
+pub use boundary::{Boundaries, flow, peer, tenant_flows};
 
 /// 2026-03-01T12:00:00Z: when sample repositories are signed, and what sample clocks say.
 pub const SIGNED_AT: &str = "2026-03-01T12:00:00Z";
@@ -92,6 +96,8 @@ pub struct Subtree {
     pub own: BTreeMap<Name, BTreeMap<String, Vec<u8>>>,
     /// What the manifest asks beyond files.
     pub apply: Apply,
+    /// What the tenant signs to leave of its flows, if it does: `boundary.json`, as it is.
+    pub boundary: Option<Vec<u8>>,
     /// Services that must work with it.
     pub consumers: BTreeMap<Name, Consumer>,
     /// Changes every manifest just before it is signed.
@@ -111,6 +117,7 @@ impl Subtree {
             files: files.iter().map(|(path, content)| ((*path).into(), content.to_vec())).collect(),
             own: BTreeMap::new(),
             apply: Apply::default(),
+            boundary: None,
             consumers: BTreeMap::new(),
             edit: |_| {},
             edit_targets: |_| {},
@@ -135,6 +142,12 @@ pub struct Site {
     pub assignments: BTreeMap<Name, Assignment>,
     /// The owners' content.
     pub owners: BTreeMap<Owner, Subtree>,
+    /// Whose key signs snapshot and timestamp under the newest root; under older ones it is `online`.
+    pub online: &'static str,
+    /// What root binds as the boundary envelope.
+    pub envelope: Option<Digest>,
+    /// What role `boundary` signs, if there is one.
+    pub boundary: Option<Boundaries>,
 }
 
 /// [`SIGNED_AT`].
@@ -182,6 +195,9 @@ impl Site {
                 (owner("group.labs"), Subtree::of(&[("nftables/rules.nft", b"flush ruleset\n")])),
                 (owner("tenant.north"), Subtree::of(&[("app/config.toml", b"answer = 42\n"), ("app/empty", b"")])),
             ]),
+            online: "online",
+            envelope: None,
+            boundary: None,
         };
         site.assign("lux-001", &["clinics"], &[]);
         site.assign("lux-002", &["clinics", "labs"], &["north"]);
@@ -274,6 +290,14 @@ impl Site {
             roles.insert(owner.role(), (content.version, raw));
             targets.extend(files);
         }
+        if let Some(boundaries) = &self.boundary {
+            let (content, documents) = boundaries.sign(self);
+            let raw = sign(&content, &boundaries.signers);
+            let role = casemate_protocol::tuf::profile::boundary_role();
+            meta.insert(role.meta_name(), described(content.version, &raw));
+            roles.insert(role, (content.version, raw));
+            targets.extend(documents);
+        }
         let common = targets.iter().filter(|(path, _)| path.starts_with("appliances/"));
         let top = Targets {
             kind: "targets".into(),
@@ -292,7 +316,7 @@ impl Site {
             expires: self.signed_at.plus_days(400),
             meta,
         };
-        let snapshot = sign(&snapshot, &["online"]);
+        let snapshot = sign(&snapshot, &[self.online]);
         let timestamp = Timestamp {
             kind: "timestamp".into(),
             spec_version: SPEC_VERSION.into(),
@@ -304,7 +328,7 @@ impl Site {
         Issue {
             version: version(self.version),
             roots: (1..=self.root).map(|number| self.root(number)).collect(),
-            timestamp: sign(&timestamp, &["online"]),
+            timestamp: sign(&timestamp, &[self.online]),
             snapshot,
             targets: top,
             roles,
@@ -321,11 +345,12 @@ impl Site {
             keys.extend(listed.iter().map(|key| (key.id(), key.document.clone())));
             RoleKeys { keyids: listed.iter().map(Key::id).collect(), threshold }
         };
+        let online = if number == self.root { self.online } else { "online" };
         let roles = BTreeMap::from([
             (RoleName::root(), role(&["alice", "bob"], 2)),
             (RoleName::targets(), role(&["alice", "bob"], 2)),
-            (RoleName::snapshot(), role(&["online"], 1)),
-            (RoleName::timestamp(), role(&["online"], 1)),
+            (RoleName::snapshot(), role(&[online], 1)),
+            (RoleName::timestamp(), role(&[online], 1)),
         ]);
         let person = |word: &str| (Key::of(word).id(), PersonToken(format!("person-{word}")));
         let root = Root {
@@ -340,7 +365,7 @@ impl Site {
                 format: 1,
                 persons: BTreeMap::from([person("alice"), person("bob")]),
                 jurisdiction: self.jurisdiction,
-                envelope: None,
+                envelope: self.envelope,
                 demo: false,
                 keys: BTreeMap::new(),
             }),
@@ -362,6 +387,9 @@ impl Site {
                 paths: Some(paths.collect()),
                 path_hash_prefixes: None,
             });
+        }
+        if let Some(boundaries) = &self.boundary {
+            boundaries.delegate(&mut delegations);
         }
         delegations
     }
@@ -387,6 +415,7 @@ impl Site {
             let folder = format!("{}/appliances/{id}", owner.tree());
             add(folder, Manifest::appliance_target_path(owner, id), files);
         }
+        contents.extend(subtree.boundary.clone().map(|raw| (format!("{}/boundary.json", owner.tree()), raw)));
         let mut targets = Targets {
             kind: "targets".into(),
             spec_version: SPEC_VERSION.into(),
@@ -467,10 +496,9 @@ impl Issue {
         for (role, (version, raw)) in &self.roles {
             bundle.members.push((metadata(role.clone(), *version), raw.clone()));
         }
-        let manifest = |path: &str| path.ends_with("/manifest.json") && !path.contains("/files/");
         let owned = || self.content.iter().filter(|(path, _)| !path.starts_with("appliances/"));
-        bundle.objects(owned().filter(|(path, _)| manifest(path)));
-        bundle.objects(owned().filter(|(path, _)| !manifest(path)));
+        bundle.objects(owned().filter(|(path, _)| is_read_whole(path)));
+        bundle.objects(owned().filter(|(path, _)| !is_read_whole(path)));
         bundle
     }
 }
