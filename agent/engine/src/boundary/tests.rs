@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::slice::from_ref;
 
 use casemate_protocol::boundary::{Direction, Flow, FlowProtocol, Peer, PeerProtocol, Pins, Policy, Purpose, in_force};
 use casemate_protocol::code::Code;
@@ -113,7 +114,7 @@ fn world() -> Vec<Offer> {
     let wide = flow("10.1.0.0/16", "1-100");
     vec![
         offer(1, policy(&[], &[flow("10.1.2.0/24", "50-200")])),
-        offer(2, policy(&[control.clone()], &[wide.clone()])),
+        offer(2, policy(from_ref(&control), from_ref(&wide))),
         offer(3, policy(&[control.clone(), broker], &[flow("10.1.0.0/16", "80"), flow("10.2.0.0/16", "80")])),
         offer(4, policy(&[Peer { required: false, ..control }], &[])),
         Offer::new(None, None, Policy::default(), None),
