@@ -492,12 +492,10 @@ fn objects(appliance: &Appliance) -> usize {
 
 #[test]
 fn after_many_bundles_good_and_bad_in_turn_nothing_is_left_over() {
-    // The sled copy and the journal's buffers grow to their size first. The bench does two hundred.
+    // The sled copy and the journal's buffers grow to their size first. The bench does hundreds, and asks for more.
     let held = casemate_tests::endurance::endure(crate::AGENT, 24, &[12, 24]);
     let [early, late] = held.as_slice() else { panic!("{held:?}") };
-    assert_eq!(early.descriptors, late.descriptors);
-    assert_eq!((early.objects, early.generations, early.staged), (late.objects, late.generations, late.staged));
-    assert!(late.rss_kib < early.rss_kib + 4_096, "{held:?}");
+    late.is_no_more_than(early, 4_096).unwrap();
 }
 
 #[test]

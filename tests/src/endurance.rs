@@ -27,6 +27,23 @@ pub struct Held {
     pub staged: usize,
 }
 
+impl Held {
+    /// Checks that since `earlier` nothing was left over, and that memory grew by `slack_kib` KiB at most.
+    ///
+    /// # Errors
+    /// What there is more of.
+    pub fn is_no_more_than(&self, earlier: &Self, slack_kib: u64) -> Result<(), String> {
+        let least = self.rss_kib.min(earlier.rss_kib);
+        let same = Self { rss_kib: least, ..*self } == Self { rss_kib: least, ..*earlier };
+        let flat = self.rss_kib <= earlier.rss_kib + slack_kib;
+        if same && flat {
+            Ok(())
+        } else {
+            Err(format!("{earlier:?} became {self:?}; memory may grow by {slack_kib} KiB"))
+        }
+    }
+}
+
 struct Daemon(Child);
 
 impl Drop for Daemon {

@@ -17,6 +17,9 @@ pub(crate) const SEGMENT_LEN: usize = 1024 * 1024;
 pub(crate) const HEADER_LEN: usize = 64;
 const MAGIC: &[u8; 16] = b"CASEMATE JOURNAL";
 const FORMAT: u32 = 1;
+/// Zeros written at once: a part of a segment. The allocator keeps for ever what was once asked for in one piece and given
+/// back, up to 32 MiB of it.
+const ZEROS: usize = 64 * 1024;
 const SPARE: &str = "spare";
 
 /// What a segment's header says.
@@ -82,7 +85,8 @@ pub(crate) fn reserve(folder: &Path) -> Result<(), StoreError> {
     }
     let fill = || {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-        file.write_all(&vec![0; SEGMENT_LEN])?;
+        let zeros = vec![0; ZEROS];
+        (0..SEGMENT_LEN / ZEROS).try_for_each(|_| file.write_all(&zeros))?;
         file.sync_all()
     };
     fill().map_err(|source| {
