@@ -180,8 +180,7 @@ impl StateFolder {
                 })?;
                 staged.push((id, path));
             }
-            self.store.objects().adopt(&staged)?;
-            let manifest = self.store.objects().put(&[&manifest])?[0];
+            let manifest = self.store.objects().take_over(&staged, &[&manifest])?[0];
             events.push((owner, update::Event::Offered(update::Offer { version, manifest, terms: terms.clone() })));
         }
         self.ahead = vec![accepted(version)];

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use casemate_engine::update::{self, Event, Offer};
-use casemate_protocol::bundle::appraisal::{OwnerVerdict, Trust, Verdict};
+use casemate_protocol::bundle::appraisal::{OwnerManifest, OwnerVerdict, Trust, Verdict};
 use casemate_protocol::canonical;
 use casemate_protocol::code::{Code, Explain};
 use casemate_protocol::device::id::Owner;
@@ -96,7 +96,7 @@ impl Keeper {
             self.keep_roots(&verdict.trust.roots)?;
             return Ok(report);
         }
-        self.adopt(verdict)?;
+        self.keep(verdict)?;
         let accepted = self.acceptance(verdict)?;
         let mut offers = offers(verdict);
         let assigned: BTreeSet<Owner> = verdict.addressee.assignment.owners().into_iter().collect();
@@ -156,45 +156,37 @@ impl Keeper {
         Ok(outcomes.into_iter().map(Record::Outcome).chain([receipt]).collect())
     }
 
-    /// Takes staged objects over: durable, under their ids.
-    fn adopt(&self, verdict: &Verdict) -> Result<(), Failure> {
+    /// Keeps what the verdict brought, files and documents: durable, under their ids.
+    fn keep(&self, verdict: &Verdict) -> Result<(), Failure> {
         let (objects, staging) = (self.store.objects(), self.store.staging());
-        let manifests = verdict.addressee.owners.iter().filter_map(|owner| owner.outcome.as_ref().ok());
-        let wanted: BTreeMap<Digest, u64> = manifests
+        let Trust { roots, metadata, .. } = &verdict.trust;
+        let wanted: BTreeMap<Digest, u64> = manifests(verdict)
             .flat_map(|manifest| manifest.objects.iter().map(|wanted| (wanted.object, wanted.length)))
             .collect();
-        let mut staged = Vec::new();
-        for (id, length) in wanted {
-            if objects.has(&id) {
-                continue;
-            }
-            if length == 0 {
-                // An empty file has no parts, so no bundle carries it.
-                objects.put(&[b""])?;
-            } else {
-                staged.push((id, staging.join(id.to_string())));
-            }
-        }
-        Ok(objects.adopt(&staged)?)
+        let lacking = wanted.into_iter().filter(|(id, _)| !objects.has(id));
+        let (empty, staged): (Vec<_>, Vec<_>) = lacking.partition(|(_, length)| *length == 0);
+        let staged: Vec<_> = staged.into_iter().map(|(id, _)| (id, staging.join(id.to_string()))).collect();
+        let documents = roots.iter().chain(metadata.values()).map(Vec::as_slice);
+        let documents = documents.chain(manifests(verdict).map(|manifest| manifest.raw.as_slice()));
+        // An empty file has no parts, so no bundle carries it.
+        let documents: Vec<&[u8]> = documents.chain(empty.iter().map(|_| &b""[..])).collect();
+        // One call for all: each flushes the folder.
+        objects.take_over(&staged, &documents)?;
+        Ok(())
     }
 
-    /// What is recorded together with the owners' first step.
+    /// What is recorded together with the owners' first step; all it names was kept.
     fn acceptance(&self, verdict: &Verdict) -> Result<Vec<Record>, Failure> {
         let Trust { roots, metadata, floors, .. } = &verdict.trust;
-        let objects = self.store.objects();
         let mut records = self.root_records(roots)?;
-        let mut roles = BTreeMap::new();
         let newest = records.last().and_then(|record| match record {
             Record::Root { digest, .. } => Some(*digest),
             _ => None,
         });
         let root = newest.or_else(|| self.store.state().trust.roles.get(&RoleName::root()).copied());
-        roles.insert(RoleName::root(), root.ok_or(RuntimeError::NotEnrolled)?);
-        let manifests = verdict.addressee.owners.iter().filter_map(|owner| owner.outcome.as_ref().ok());
-        let manifests = manifests.map(|manifest| manifest.raw.as_slice());
-        // One call for all: each call flushes the folder.
-        let raw: Vec<&[u8]> = metadata.values().map(Vec::as_slice).chain(manifests).collect();
-        roles.extend(metadata.keys().cloned().zip(objects.put(&raw)?));
+        let root = root.ok_or(RuntimeError::NotEnrolled)?;
+        let metadata = metadata.iter().map(|(role, raw)| (role.clone(), Digest::of(raw)));
+        let roles = metadata.chain([(RoleName::root(), root)]).collect();
         let root_version = verdict.trust.root_version.get();
         records.push(Record::Accepted(Box::new(Accepted {
             trust: store::Trust { root_version, roles },
@@ -220,6 +212,11 @@ impl Keeper {
         });
         refused.collect()
     }
+}
+
+/// The manifests that can be acted on.
+fn manifests(verdict: &Verdict) -> impl Iterator<Item = &OwnerManifest> {
+    verdict.addressee.owners.iter().filter_map(|owner| owner.outcome.as_ref().ok())
 }
 
 pub(super) fn refused_code(owner: &OwnerVerdict) -> Option<Code> {

@@ -1,8 +1,8 @@
 //! Content-addressed files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use casemate_protocol::digest::Digest;
 
 use super::error::StoreError;
 use super::lock::make_folder;
-use crate::flush::flush;
+use crate::flush::{flush, write_back};
 
 /// Nobody changes an object; consumers read the same inode through their generation.
 const READ_ONLY: u32 = 0o444;
@@ -53,60 +53,66 @@ impl Objects {
         &self.folder
     }
 
-    /// Takes over staged files whose content was verified, each under its id. One that is here already is replaced:
-    /// what was just verified is better than what may have rotted.
+    /// Takes over staged files whose content was verified, each under its id, and stores small contents (metadata,
+    /// manifests, receipts) under their SHA-256, which it returns. A staged one that is here already is replaced: what was
+    /// just verified is better than what may have rotted. A content that is here already stays.
     ///
     /// # Durability
-    /// All of them, when it returns: flush, rename, one fsync of the folder.
+    /// All of them, when it returns: all written, then each flushed, then renamed, then one fsync of the folder. Flushed
+    /// one after the other while they are written, each would have the file system write its own tables again.
     ///
     /// # Errors
-    /// A file cannot be synced or moved. Those moved already stay: they are what their names say.
-    pub fn adopt(&self, staged: &[(Digest, PathBuf)]) -> Result<(), StoreError> {
+    /// A file cannot be written, synced or moved. Those moved already stay: they are what their names say.
+    pub fn take_over(&self, staged: &[(Digest, PathBuf)], contents: &[&[u8]]) -> Result<Vec<Digest>, StoreError> {
         for (_, path) in staged {
             fs::set_permissions(path, Permissions::from_mode(READ_ONLY)).map_err(StoreError::file("protect", path))?;
         }
-        let paths: Vec<&Path> = staged.iter().map(|(_, path)| path.as_path()).collect();
+        let mut fresh: BTreeMap<Digest, PathBuf> = staged.iter().cloned().collect();
+        let ids: Vec<Digest> = contents.iter().map(|bytes| Digest::of(bytes)).collect();
+        for (id, bytes) in ids.iter().zip(contents) {
+            if !fresh.contains_key(id) && !fs::read(self.path(id)).is_ok_and(|held| held == **bytes) {
+                fresh.insert(*id, self.write(id, bytes)?);
+            }
+        }
+        if fresh.is_empty() {
+            return Ok(ids);
+        }
+        let paths: Vec<&Path> = fresh.values().map(PathBuf::as_path).collect();
         flush(&paths).map_err(|(path, error)| StoreError::file("sync", path)(error))?;
-        for (id, path) in staged {
+        for (id, path) in &fresh {
             fs::rename(path, self.path(id)).map_err(StoreError::file("rename", path))?;
         }
-        if staged.is_empty() { Ok(()) } else { self.sync() }
+        self.sync()?;
+        Ok(ids)
     }
 
-    /// Stores small contents (metadata, manifests, receipts) under their SHA-256; those here already stay.
-    ///
-    /// # Durability
-    /// All of them, when it returns: fsync of each new one, rename, one fsync of the folder.
+    /// As [`Self::take_over`], of contents alone.
     ///
     /// # Errors
-    /// A file cannot be written.
+    /// As [`Self::take_over`].
     pub fn put(&self, contents: &[&[u8]]) -> Result<Vec<Digest>, StoreError> {
-        let ids: Vec<Digest> = contents.iter().map(|bytes| Digest::of(bytes)).collect();
-        let mut written = Vec::new();
-        for (id, bytes) in ids.iter().zip(contents) {
-            if fs::read(self.path(id)).is_ok_and(|held| held == **bytes) || written.contains(id) {
-                continue;
-            }
-            let path = self.folder.join(format!("{id}.new"));
-            let fill = || {
-                let mut options = OpenOptions::new();
+        self.take_over(&[], contents)
+    }
+
+    /// Writes a content beside its place; returns where. Its way to the disk has begun.
+    fn write(&self, id: &Digest, bytes: &[u8]) -> Result<PathBuf, StoreError> {
+        let path = self.folder.join(format!("{id}.new"));
+        let create = || OpenOptions::new().write(true).create_new(true).mode(READ_ONLY).open(&path);
+        let fill = || {
+            let mut file = match create() {
                 // A leftover of a crash is not ours to continue: its mode forbids even that.
-                let _ = fs::remove_file(&path);
-                let mut file = options.write(true).create_new(true).mode(READ_ONLY).open(&path)?;
-                file.write_all(bytes)?;
-                file.sync_all()
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    fs::remove_file(&path)?;
+                    create()?
+                }
+                created => created?,
             };
-            fill().map_err(StoreError::file("write", &path))?;
-            written.push(*id);
-        }
-        for id in &written {
-            let path = self.folder.join(format!("{id}.new"));
-            fs::rename(&path, self.path(id)).map_err(StoreError::file("rename", &path))?;
-        }
-        if !written.is_empty() {
-            self.sync()?;
-        }
-        Ok(ids)
+            file.write_all(bytes)?;
+            write_back(&file, bytes.len());
+            Ok(())
+        };
+        fill().map_err(StoreError::file("write", &path))?;
+        Ok(path)
     }
 
     /// Reads a small object stored under its SHA-256 and checks that it still is what its name says.

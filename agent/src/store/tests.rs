@@ -400,11 +400,13 @@ fn objects_are_whole_read_only_and_collected_when_nobody_names_them() {
     let [kept, gone] = objects.put(&[b"kept", b"gone"]).unwrap()[..] else { panic!() };
     let staged = store.staging().join("part");
     fs::write(&staged, b"staged").unwrap();
-    objects.adopt(&[(Digest::of(b"staged"), staged.clone())]).unwrap();
-    assert!(!staged.exists() && objects.has(&Digest::of(b"staged")));
+    let ids =
+        objects.take_over(&[(Digest::of(b"staged"), staged.clone())], &[b"beside", b"staged", b"beside"]).unwrap();
+    assert_eq!(ids, [b"beside".as_slice(), b"staged", b"beside"].map(Digest::of));
+    assert!(!staged.exists() && ids.iter().all(|id| objects.read(id).is_ok()));
     assert!(fs::metadata(objects.path(&kept)).unwrap().permissions().readonly());
 
-    assert_eq!(objects.collect(&[kept].into()).unwrap(), 2);
+    assert_eq!(objects.collect(&[kept].into()).unwrap(), 3);
     assert_eq!((objects.read(&kept).unwrap(), objects.has(&gone)), (b"kept".to_vec(), false));
 
     fs::remove_file(objects.path(&kept)).unwrap();

@@ -71,7 +71,7 @@ fn many(folder: &Path, count: usize) {
         (object, path)
     };
     let staged: Vec<_> = (0..count).map(stage).collect();
-    store.objects().adopt(&staged).unwrap();
+    store.objects().take_over(&staged, &[]).unwrap();
     let file = |(number, (object, _)): (usize, &(Digest, _))| TreeFile {
         path: format!("{number}/file").parse().unwrap(),
         object: store.objects().path(object),
