@@ -3,5 +3,5 @@
 use casemate_agent::clock::WallClock;
 
 fn main() -> std::process::ExitCode {
-    casemate_agent::program::main(WallClock::system())
+    casemate_agent::program::main(WallClock::system)
 }

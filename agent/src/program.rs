@@ -7,14 +7,15 @@ use std::process::ExitCode;
 use crate::clock::WallClock;
 use crate::{cli, intake, runtime, store};
 
-/// The program, with the time from `clock`. The hidden commands come before any other argument is parsed: a child starts often and lives shortly.
+/// The program, with the time from what `clock` makes. The hidden commands come before any other argument is parsed and
+/// before a clock is made: a child starts often and lives shortly.
 #[must_use]
-pub fn main(clock: WallClock) -> ExitCode {
+pub fn main(clock: impl FnOnce() -> WallClock) -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next().as_deref().and_then(OsStr::to_str) {
         Some(intake::CHILD_ARGUMENT) => intake::child::main(),
         Some(runtime::PROBE_ARGUMENT) => probe(arguments.next().as_deref()),
-        _ => cli::main(clock),
+        _ => cli::main(clock()),
     }
 }
 

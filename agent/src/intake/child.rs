@@ -23,6 +23,9 @@ use super::staging::{Found, SMALL, Staging};
 /// Bytes between two reports of progress.
 const PROGRESS_STEP: u64 = 8 << 20;
 
+/// An input of at most this many bytes is hashed by the thread that reads it.
+const HASHED_HERE: u64 = 4 << 20;
+
 /// Bytes that go by unstaged between two signs of life.
 pub(super) const ALIVE_STEP: u64 = 64 << 20;
 
@@ -76,7 +79,8 @@ fn live() -> Option<()> {
     let staging = Staging::open().ok()?;
     // Before the hashing thread starts: the fence holds the thread that builds it and those that follow.
     sandbox::fence(&staging).ok()?;
-    let hashing = Hashing::start().ok()?;
+    let small = input.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() <= HASHED_HERE);
+    let hashing = if small { Hashing::here() } else { Hashing::start().ok()? };
     sandbox::enter().ok()?;
     let (head, stored) = receive_order(&mut BufReader::new(&parent))?;
     let mut child = Child {

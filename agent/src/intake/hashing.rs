@@ -1,4 +1,5 @@
-//! Large contents: one thread reads and writes, a second one hashes the same memory.
+//! Large contents: one thread reads and writes, a second one hashes the same memory. An input without large contents is
+//! hashed by the one that reads.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -42,12 +43,24 @@ enum Job {
     Finish,
 }
 
-/// The second thread and the buffers that go round.
-#[derive(Debug)]
-pub(super) struct Hashing {
+/// Who hashes.
+enum Hand {
+    /// Whoever reads.
+    Same(Hasher),
+    /// A thread of its own.
+    Second(Thread),
+}
+
+/// The way to the second thread.
+struct Thread {
     jobs: SyncSender<Job>,
     released: Receiver<()>,
     digests: Receiver<Digest>,
+}
+
+/// Who hashes, and the buffers that go round.
+pub(super) struct Hashing {
+    hand: Hand,
     free: Vec<Aligned>,
     lent: VecDeque<Arc<Aligned>>,
 }
@@ -57,6 +70,15 @@ pub(super) struct Hashing {
 pub(super) struct Gone;
 
 impl Hashing {
+    /// On the thread that reads: what an input of few bytes is hashed in is less than it takes to start another.
+    pub(super) fn here() -> Self {
+        Self::by(Hand::Same(Hasher::new()))
+    }
+
+    fn by(hand: Hand) -> Self {
+        Self { hand, free: Vec::new(), lent: VecDeque::new() }
+    }
+
     /// Starts the thread: before the sandbox closes, which forbids it.
     pub(super) fn start() -> std::io::Result<Self> {
         let (jobs, queue) = sync_channel::<Job>(BUFFERS);
@@ -83,7 +105,7 @@ impl Hashing {
         };
         thread::Builder::new().name("hash".into()).stack_size(128 << 10).spawn(work)?;
         released.recv().map_err(|_| std::io::ErrorKind::BrokenPipe)?;
-        Ok(Self { jobs, released, digests, free: Vec::new(), lent: VecDeque::new() })
+        Ok(Self::by(Hand::Second(Thread { jobs, released, digests })))
     }
 
     /// A buffer to fill: a new one until all go round, then the one hashed longest ago.
@@ -98,14 +120,21 @@ impl Hashing {
     }
 
     fn reclaim(&mut self) -> Result<Aligned, Gone> {
-        self.released.recv().map_err(|_| Gone)?;
+        if let Hand::Second(thread) = &self.hand {
+            thread.released.recv().map_err(|_| Gone)?;
+        }
         self.lent.pop_front().and_then(Arc::into_inner).ok_or(Gone)
     }
 
     /// Gives the first `length` bytes of `buffer` to be hashed. They may still be read through what is returned.
     pub(super) fn hash(&mut self, buffer: Aligned, length: usize) -> Result<Arc<Aligned>, Gone> {
         let buffer = Arc::new(buffer);
-        self.jobs.send(Job::Bytes(Arc::clone(&buffer), length)).map_err(|_| Gone)?;
+        match &mut self.hand {
+            Hand::Same(hasher) => hasher.update(&buffer.bytes()[..length]),
+            Hand::Second(thread) => {
+                thread.jobs.send(Job::Bytes(Arc::clone(&buffer), length)).map_err(|_| Gone)?;
+            }
+        }
         Ok(buffer)
     }
 
@@ -116,8 +145,13 @@ impl Hashing {
 
     /// The digest of everything since the last one.
     pub(super) fn finish(&mut self) -> Result<Digest, Gone> {
-        self.jobs.send(Job::Finish).map_err(|_| Gone)?;
-        let digest = self.digests.recv().map_err(|_| Gone)?;
+        let digest = match &mut self.hand {
+            Hand::Same(hasher) => std::mem::take(hasher).finish(),
+            Hand::Second(thread) => {
+                thread.jobs.send(Job::Finish).map_err(|_| Gone)?;
+                thread.digests.recv().map_err(|_| Gone)?
+            }
+        };
         while !self.lent.is_empty() {
             let buffer = self.reclaim()?;
             self.free.push(buffer);
@@ -131,8 +165,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_thread_hashes_what_was_filled_in_order() {
-        let mut hashing = Hashing::start().unwrap();
+    fn either_thread_hashes_what_was_filled_in_order() {
+        for mut hashing in [Hashing::start().unwrap(), Hashing::here()] {
+            hash_twice(&mut hashing);
+        }
+    }
+
+    fn hash_twice(hashing: &mut Hashing) {
         for _ in 0..2 {
             let mut expected = Hasher::new();
             for round in 0..11_u8 {

@@ -7,8 +7,9 @@ use casemate_protocol::digest::{Digest, Hasher};
 
 use super::child::ALIVE_STEP;
 
-/// Bytes read ahead: headers and small objects come many to a read; large ones bypass it.
-const CHUNK: usize = 64 << 10;
+/// Bytes read ahead: headers and small objects come many to a read; larger ones bypass it. More would only be more memory
+/// to fault in and to copy from.
+const CHUNK: usize = 16 << 10;
 /// Contents from this length on are jumped over, not read, where the input allows it, bytes.
 const JUMP: u64 = 256 << 10;
 /// Of a refused input, at most this much is hashed for the receipt, bytes.

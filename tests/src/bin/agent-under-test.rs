@@ -2,5 +2,5 @@
 //! tests its path.
 
 fn main() -> std::process::ExitCode {
-    casemate_agent::program::main(casemate_tests::appliance::wall_clock())
+    casemate_agent::program::main(casemate_tests::appliance::wall_clock)
 }
