@@ -1,6 +1,6 @@
 //! Content-addressed files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -67,17 +67,19 @@ impl Objects {
         for (_, path) in staged {
             fs::set_permissions(path, Permissions::from_mode(READ_ONLY)).map_err(StoreError::file("protect", path))?;
         }
-        let mut fresh: BTreeMap<Digest, PathBuf> = staged.iter().cloned().collect();
+        // Staged ones first: they are not on their way yet, and what is written for them can go with the others'.
+        let mut fresh = staged.to_vec();
+        let mut known: BTreeSet<Digest> = staged.iter().map(|(id, _)| *id).collect();
         let ids: Vec<Digest> = contents.iter().map(|bytes| Digest::of(bytes)).collect();
         for (id, bytes) in ids.iter().zip(contents) {
-            if !fresh.contains_key(id) && !fs::read(self.path(id)).is_ok_and(|held| held == **bytes) {
-                fresh.insert(*id, self.write(id, bytes)?);
+            if known.insert(*id) && !fs::read(self.path(id)).is_ok_and(|held| held == **bytes) {
+                fresh.push((*id, self.write(id, bytes)?));
             }
         }
         if fresh.is_empty() {
             return Ok(ids);
         }
-        let paths: Vec<&Path> = fresh.values().map(PathBuf::as_path).collect();
+        let paths: Vec<&Path> = fresh.iter().map(|(_, path)| path.as_path()).collect();
         flush(&paths).map_err(|(path, error)| StoreError::file("sync", path)(error))?;
         for (id, path) in &fresh {
             fs::rename(path, self.path(id)).map_err(StoreError::file("rename", path))?;
