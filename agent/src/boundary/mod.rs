@@ -2,6 +2,7 @@
 
 pub mod connect;
 pub mod drops;
+pub mod enforce;
 pub mod foreign_file;
 pub mod process;
 pub mod status;

@@ -1,5 +1,7 @@
 //! `boundary`.
 
+mod enforce;
+mod pin;
 mod show;
 
 use casemate_protocol::code::Code;
@@ -12,12 +14,18 @@ use crate::exit::Failure;
 pub(super) enum Boundary {
     /// What may be exchanged with whom, who sees to it, what changed last, and what was stopped.
     Show(show::Show),
+    /// Load the boundary into the kernel, for the whole machine; root's one-shot.
+    Enforce(enforce::Enforce),
+    /// Tell the enforcer whose boundary this machine has; root's, once.
+    Pin(pin::PinArguments),
 }
 
 impl Boundary {
     pub(super) fn run(self, setup: &Setup) -> Result<Code, Failure> {
         match self {
             Self::Show(verb) => verb.run(setup),
+            Self::Enforce(verb) => verb.run(setup),
+            Self::Pin(verb) => verb.run(),
         }
     }
 }

@@ -82,7 +82,7 @@ impl Accept {
 }
 
 /// The words shown, if somebody at a terminal says that they are the same.
-fn confirmed_on_terminal(words: &[String]) -> Result<String, Failure> {
+pub(super) fn confirmed_on_terminal(words: &[String]) -> Result<String, Failure> {
     let (stdin, mut stderr) = (std::io::stdin(), std::io::stderr());
     if !stdin.is_terminal() {
         return Err(CommandError::Unconfirmed.into());
@@ -98,7 +98,7 @@ fn confirmed_on_terminal(words: &[String]) -> Result<String, Failure> {
 }
 
 /// A grant may be long, not endless: what is over the limit is refused by the reader of grants.
-fn read_capped(path: &Path) -> Result<Vec<u8>, CommandError> {
+pub(super) fn read_capped(path: &Path) -> Result<Vec<u8>, CommandError> {
     use std::io::Read;
     let fail = |source| CommandError::Read { path: path.into(), source };
     let limit = casemate_protocol::device::enrolment::MAX_ENROLMENT_FILE + 1;
