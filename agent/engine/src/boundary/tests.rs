@@ -89,6 +89,10 @@ fn take(state: &State, event: &Event, now: &Now) -> Step {
         assert_eq!(*force, signed.policy.intersection(&holds));
         assert_eq!((holds.excess(force), signed.policy.excess(force)), (None, None));
     }
+    // Nobody but required peers is counted, so a state stays small.
+    if let State::Trial { signed, reached, .. } = &taken.state {
+        assert!(reached.is_subset(&signed.required), "{reached:?}");
+    }
     // What changes is said, and has to be enforced.
     assert_eq!(taken.changes, before.changes(&after));
     assert!(before == after || taken.effects.contains(&Effect::Enforce), "{state:?} {event:?}");
