@@ -31,6 +31,14 @@ CLOCK = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
 WINDOW = re.compile(rf"(?:({DAY}(?:,{DAY})*) )?({CLOCK})-({CLOCK})")
 UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:-]*\.(service|socket|target|timer|path|mount)")
 URL = re.compile(r"http://([0-9.]+|\[[0-9a-f:]+\])(?::([0-9]{1,5}))?(/[!\"$-~]*)?")
+BOUNDARY = re.compile(rf"boundary/[^/]+|tenants/{NAME}/boundary\.json")
+PORTS = re.compile(r"([1-9][0-9]{0,4})(?:-([1-9][0-9]{0,4}))?")
+NETWORK = re.compile(r"[0-9A-Fa-f:.]+(?:/(?:0|[1-9][0-9]{0,2}))?")
+TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+LEAVES_NO_MACHINE = [ipaddress.ip_network(text) for text in (
+    "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/128", "::1/128", "fe80::/10", "ff00::/8",
+    "::ffff:0:0/96")]
+MAX_DOCUMENT = 256 << 10
 LIMITS = {"root": 512_000, "timestamp": 16 << 10, "snapshot": 4 << 20}
 
 
@@ -246,7 +254,8 @@ class Bundle:
         need(entry.get("hashes", {}).get("sha256", sha256(raw)) == sha256(raw), f"{name}: not the file that is listed")
 
     def delegated(self, name, role, version, raw):
-        for by in [self.targets, *(self.roles[bins] for bins in self.roles if not OWNER.fullmatch(bins))]:
+        bins = [signed for bins, signed in self.roles.items() if bins != "boundary" and not OWNER.fullmatch(bins)]
+        for by in [self.targets, *bins]:
             delegations = by.get("delegations") or {}
             for delegation in delegations.get("roles", []):
                 if delegation["name"] == role:
@@ -255,8 +264,15 @@ class Bundle:
                     owner = OWNER.fullmatch(role)
                     tree = f"{owner[1]}s/{owner[2]}/" if owner else "boundary/" if role == "boundary" else ""
                     need(all(path.startswith(tree) for path in signed["targets"]), f"{name}: lists a foreign path")
+                    if role == "boundary":
+                        self.check_boundary(delegations["keys"], delegation)
                     return signed
         raise Refused(f"{name}: nobody delegates to it")
+
+    def check_boundary(self, keys, delegation):
+        allowed = {fingerprint(self.root["keys"][keyid]) for keyid in self.root["roles"]["targets"]["keyids"]}
+        need(all(fingerprint(keys[keyid]) in allowed for keyid in delegation["keyids"]), "boundary has a key of its own")
+        need(delegation["threshold"] >= 2 or self.persons() is None, "boundary needs two persons")
 
     def catalogue(self, section):
         """Digest → (first path, its target, every path) of the objects a section may hold."""
@@ -266,7 +282,7 @@ class Bundle:
         listing = [self.targets, *self.roles.values()]
         for path, target in sorted((item for by in listing for item in by["targets"].items()), key=lambda item: item[0]):
             manifest = re.fullmatch(rf"(groups|tenants)/{NAME}/(appliances/{NAME}/)?manifest\.json", path)
-            kind = 4 if path.startswith("appliances/") else 6 if manifest else 8
+            kind = 4 if path.startswith("appliances/") else 6 if manifest or BOUNDARY.fullmatch(path) else 8
             if kind == section and "sha256" in target["hashes"]:
                 found.setdefault(target["hashes"]["sha256"], (path, target, []))[2].append(path)
         return found
@@ -303,7 +319,10 @@ class Bundle:
         return path
 
     def manifests_read(self):
-        """Whether every manifest that somebody addressed follows has been read."""
+        """Whether every manifest and boundary document that somebody addressed wants has been read."""
+        documents = (path for assignment in self.assignments.values() for _, path in self.documents(assignment))
+        if not all(path in self.manifests for path in documents):
+            return False
         owned = ((owner, appliance["appliance"]) for appliance in self.assignments.values() for owner in owners(appliance))
         return all(manifest_path(self.roles[owner], owner, appliance) in self.manifests | {None: None}
                    for owner, appliance in owned if owner in self.roles)
@@ -325,8 +344,44 @@ class Bundle:
             need(assignment["jurisdiction"] == self.root["x-casemate"]["jurisdiction"], f"{path}: other jurisdiction")
             appliance_id = assignment["appliance"]
             found[appliance_id] = [self.owner(owner, appliance_id) for owner in owners(assignment)]
+            if "boundary" in assignment:
+                found[appliance_id].append(self.boundary(assignment))
         need(appliance is None or appliance in found, f"not addressed to {appliance}")
         return found
+
+    def boundary(self, assignment):
+        """What the boundary of `assignment` allows, every rule checked. One that is refused stops nobody."""
+        name = assignment["boundary"]
+        if "boundary" not in self.roles:
+            need("boundary" in self.broken, "the role boundary is missing")
+            return f"boundary {name}: {self.broken['boundary']}"
+        found = {(role, path): self.document(role, path) for role, path in self.documents(assignment)}
+        envelope, raw = (found.get(("boundary", f"boundary/{one}.json")) for one in ("envelope", name))
+        tenants = {role: content for (role, _), content in found.items() if role != "boundary"}
+        try:
+            allow = boundary(self.root["x-casemate"], name, envelope, raw)
+        except Refused as error:
+            return f"boundary {name}: refused: {error}"
+        served = [flow for flow in allow.get("flows", []) if flow.get("owner") in [None, *owners(assignment)]]
+        flows = [flow for flow in served if tenants.get(flow.get("owner")) is None]
+        for owner, content in tenants.items():
+            flows += narrowed(owner, content, served)
+        link = allow.get("link", {})
+        count = len(allow.get("peers", [])) + len(flows) + len(link.get("gateways", [])) + bool(link.get("dhcp"))
+        observed = f", observed until {allow['observe_until']}" if "observe_until" in allow else ""
+        return f"boundary {name} version {self.roles['boundary']['version']}: {count} entries{observed}"
+
+    def documents(self, assignment):
+        """(role, path) of every boundary document the appliance of `assignment` reads."""
+        name = assignment.get("boundary")
+        wanted = [("boundary", f"boundary/{one}.json") for one in ("envelope", name)] if name else []
+        wanted += [(owner, f"{tree_of(owner)}boundary.json") for owner in owners(assignment) if owner[0] == "t"]
+        listed = ((role, path) for role, path in wanted if path in self.roles.get(role, {"targets": {}})["targets"])
+        return [(role, path) for role, path in listed if self.roles[role]["targets"][path]["length"] <= MAX_DOCUMENT]
+
+    def document(self, role, path):
+        need(path in self.manifests, f"{path} is missing")
+        return self.manifests[path]
 
     def owner(self, owner, appliance):
         if owner not in self.roles:
@@ -454,6 +509,116 @@ def conditions(path, manifest):
     if probes:
         asked.append(f"{len(probes)} probes held {hold} s")
     return ", ".join(asked + [f"within {deadline} s"] * bool(confirm or probes)) or "at once"
+
+
+# 3. Boundary documents
+
+def network(where, text):
+    try:
+        found = ipaddress.ip_network(text) if NETWORK.fullmatch(text) else None
+    except ValueError:
+        found = None
+    need(found, f"{where}: {text} is no network")
+    need(not any(found.network_address in special for special in LEAVES_NO_MACHINE), f"{where}: {text} leaves no machine")
+    return found
+
+
+def address(where, text):
+    need("/" not in text, f"{where}: {text} is no address")
+    return network(where, text)
+
+
+def port_range(where, text):
+    match = PORTS.fullmatch(text)
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+    need(first <= last <= 65_535, f"{where}: {text} is no range of ports")
+    return first, last
+
+
+def name_in(where, text):
+    need(re.fullmatch(NAME, text), f"{where}: {text} is no name")
+
+
+def digest_in(where, text):
+    need(re.fullmatch("[0-9a-f]{64}", text), f"{where}: {text} is no SHA-256")
+
+
+def flow_of(where, flow):
+    """The flow as (direction, protocol, network, ports), every rule checked."""
+    members_of(where, flow, "purpose direction protocol network", "ports owner")
+    name_in(where, flow["purpose"])
+    need(flow["direction"] in ("in", "out") and flow["protocol"] in ("tcp", "udp", "echo"), f"{where}: unknown word")
+    need(("ports" in flow) == (flow["protocol"] != "echo"), f"{where}: ports where none are, or none")
+    need("owner" not in flow or OWNER.fullmatch(flow["owner"]), f"{where}: {flow.get('owner')} is no owner")
+    ports = port_range(where, flow["ports"]) if "ports" in flow else None
+    return flow["direction"], flow["protocol"], network(where, flow["network"]), ports
+
+
+def inside(one, networks):
+    return any(one.version == outer.version and one.subnet_of(outer) for outer in networks)
+
+
+def policy(where, allow):
+    """Every network and every pin that `allow` names, every rule checked."""
+    members_of(where, allow, "", "peers flows link observe_until")
+    peers, flows, link = allow.get("peers", []), allow.get("flows", []), allow.get("link", {})
+    members_of(where, link, "", "gateways dhcp")
+    gateways = link.get("gateways", [])
+    need(len(peers) <= 16 and len(flows) <= 256 and len(gateways) <= 16, f"{where}: too many entries")
+    need("observe_until" not in allow or TIME.fullmatch(allow["observe_until"]), f"{where}: no time")
+    networks, pins, ids, sockets = [], [], set(), set()
+    for peer in peers:
+        members_of(where, peer, "id protocol address port pins purpose", "required")
+        members_of(where, peer["pins"], "current", "next")
+        name_in(where, peer["id"])
+        need(peer["protocol"] in ("https", "mqtts"), f"{where}: {peer['protocol']} is no protocol")
+        need(peer["purpose"] in ("repository", "broker", "control-plane", "witness"), f"{where}: no purpose")
+        need(type(peer["port"]) is int and 0 < peer["port"] < 65_536, f"{where}: {peer['port']} is no port")
+        networks.append(address(where, peer["address"]))
+        pins += peer["pins"].values()
+        ids.add(peer["id"])
+        sockets.add((networks[-1], peer["port"]))
+    need(len(ids) == len(sockets) == len(peers), f"{where}: a peer stands there twice")
+    for pin in pins:
+        digest_in(where, pin)
+    networks += [flow_of(where, flow)[2] for flow in flows] + [address(where, gateway) for gateway in gateways]
+    return networks, pins
+
+
+def boundary(profile, name, envelope_raw, raw):
+    """What the boundary `name` allows, inside the envelope that root binds."""
+    need(envelope_raw is not None and raw is not None, "a document is not listed, or too long")
+    need(profile.get("envelope") == sha256(envelope_raw), "the envelope is not the one root binds")
+    envelope, document = parse(envelope_raw), parse(raw)
+    members_of("envelope", envelope, "format jurisdiction networks", "pins dhcp observe")
+    members_of(name, document, "format name jurisdiction allow", "")
+    need(envelope["format"] == document["format"] == 1 and document["name"] == name, "another format, or name")
+    need(envelope["jurisdiction"] == document["jurisdiction"] == profile["jurisdiction"], "another jurisdiction")
+    outer = [network("envelope", text) for text in envelope["networks"]]
+    for pin in envelope.get("pins", []):
+        digest_in("envelope", pin)
+    allow = document["allow"]
+    networks, pins = policy(name, allow)
+    for one in networks:
+        need(inside(one, outer), f"{one} is beyond the envelope")
+    need(all(pin in envelope.get("pins", pins) for pin in pins), "a peer's key is beyond the envelope")
+    need(envelope.get("dhcp") or not allow.get("link", {}).get("dhcp"), "dhcp is beyond the envelope")
+    need(envelope.get("observe") or "observe_until" not in allow, "observe_until is beyond the envelope")
+    return allow
+
+
+def narrowed(owner, raw, flows):
+    """What a tenant leaves of its flows."""
+    document = parse(raw)
+    members_of(owner, document, "format flows", "")
+    need(document["format"] == 1, f"{owner}: another format")
+    own = [flow_of(owner, flow) for flow in flows if flow.get("owner") == owner]
+    for flow in document["flows"]:
+        direction, protocol, where, ports = flow_of(owner, flow)
+        need(any((direction, protocol) == outer[:2] and inside(where, [outer[2]])
+                 and (ports is None or outer[3][0] <= ports[0] and ports[1] <= outer[3][1]) for outer in own),
+             f"{owner}: a flow to {where} is beyond the boundary")
+    return document["flows"]
 
 
 def main():

@@ -44,9 +44,9 @@ class Site:
 
     FILES = {"motd": b"hello\n", "synapse/conf.d/10-a.yaml": b"a: 1\n", "deep/er/and/deeper/x": b"deep\n", "empty": b""}
 
-    def __init__(self, folder):
+    def __init__(self, folder, *init):
         self.folder = folder
-        self.tool("init", "site", "--jurisdiction", "LU", "--demo")
+        self.tool("init", "site", "--jurisdiction", "LU", "--demo", *init)
         group = folder / "site" / "groups" / "clinics"
         (group / "values" / "clinics.toml").unlink()
         (group / "files" / "motd.in").unlink()

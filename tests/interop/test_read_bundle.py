@@ -1,11 +1,14 @@
 """docs/verify/read_bundle.py, written from docs/format.md alone, reads golden bundles and refuses what was done to them."""
 import hashlib
 import importlib.util
+import json
 import pathlib
 import subprocess
 import sys
 
 import pytest
+
+from conftest import Site
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 GOLDEN = TOP / "tests/vectors/golden-v1"
@@ -35,10 +38,15 @@ def test_a_bundle_with_conditions_is_read_and_says_them_in_words():
     assert "group.labs version 1: 2 files, at once" in result.stdout
 
 
-def conditions(**manifest):
+def load():
     spec = importlib.util.spec_from_file_location("read_bundle", TOP / "docs/verify/read_bundle.py")
     reader = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(reader)
+    return reader
+
+
+def conditions(**manifest):
+    reader = load()
     try:
         return reader.conditions("manifest", {"files": [], **manifest})
     except reader.Refused as refused:
@@ -61,6 +69,82 @@ def test_conditions_are_read_as_strictly_as_the_format_says():
         conditions(consumers={"a": {"ready": "http://[::ffff:127.0.0.1]/"}}), conditions(consumers={"a": {"verb": "x"}}),
         conditions(files=[{"consumer": "nobody"}]),
     ]:
+        assert refused.startswith("refused: "), refused
+
+
+def shown(name):
+    """The bytes of a document as docs/format.md shows them."""
+    page = (TOP / "docs/format.md").read_text()
+    return page.split(f"```json {name}.json\n", 1)[1].split("```", 1)[0].encode()
+
+
+def test_a_bundle_with_a_boundary_is_read_and_what_it_allows_is_counted(tmp_path):
+    (tmp_path / "envelope.toml").write_text('networks = ["10.20.0.0/16"]\npins = ["' + "5e" * 32 + '"]\nobserve = true\n')
+    site = Site(tmp_path, "--envelope", "envelope.toml")
+    inventory = tmp_path / "site/appliances.csv"
+    inventory.write_text(inventory.read_text().replace("lux-001,,clinics,", "lux-001,,clinics,clinics"))
+    boundary = json.loads(shown("clinics"))["allow"]["flows"][1]
+    (tmp_path / "site/boundary/clinics.toml").write_text(
+        'observe_until = "2999-01-01T00:00:00Z"\n[[flow]]\n'
+        + "".join(f"{ {'network': 'to'}.get(key, key)} = {json.dumps(value)}\n" for key, value in boundary.items())
+        + '[link]\ngateways = ["10.20.0.1"]\n')
+    site.publish()
+    bundle = site.tool("pack", "--dir", "out").strip()
+    root = tmp_path / "site/repository/metadata/1.root.json"
+    result = subprocess.run([sys.executable, TOP / "docs/verify/read_bundle.py", tmp_path / bundle, "--root", root],
+                            capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "boundary/envelope.json" in result.stdout and "boundary/clinics.json" in result.stdout
+    assert "; boundary clinics version 1: 2 entries, observed until 2999-01-01T00:00:00Z\n" in result.stdout
+
+
+def test_boundary_documents_are_read_as_strictly_as_the_format_says():
+    reader, envelope = load(), shown("envelope")
+    profile = {"envelope": hashlib.sha256(envelope).hexdigest(), "jurisdiction": "LU"}
+
+    def judged(profile=profile, envelope=envelope, **change):
+        document = json.loads(shown("clinics"))
+        for path, value in change.items():
+            *above, last = path.split("__")
+            place = document["allow"]
+            for step in above:
+                place = place[int(step) if step.isdigit() else step]
+            place[last] = value
+        try:
+            reader.boundary(profile, "clinics", envelope, json.dumps(document).encode())
+        except reader.Refused as refused:
+            return f"refused: {refused}"
+        return "allowed"
+
+    assert judged() == "allowed"
+    assert judged(observe_until="2026-12-02T00:00:00Z", peers__0__port=1, flows__1__ports="1-65535") == "allowed"
+    for refused in [
+        judged(profile={**profile, "envelope": "0" * 64}), judged(profile={"jurisdiction": "LU"}), judged(envelope=None),
+        judged(profile={**profile, "jurisdiction": "RS"}), judged(envelope=envelope.replace(b"/16", b"/15")),
+        judged(more=1), judged(link__dhcp=True), judged(link__gateways=["10.21.0.1"]), judged(observe_until="soon"),
+        judged(peers__0__address="10.21.0.5"), judged(peers__0__address="10.20.0.0/24"), judged(peers__0__port=0),
+        judged(peers__0__address="control.example"), judged(peers__0__pins={"current": "0" * 64}),
+        judged(peers__0__purpose="chat"), judged(peers__0__protocol="http"), judged(flows__0__direction="forward"),
+        judged(flows__0__network="10.0.0.0/8"), judged(flows__0__network="10.20.0.1/24"), judged(flows__0__ports="9-8"),
+        judged(flows__0__network="127.0.0.1"), judged(flows__0__protocol="echo"), judged(flows__0__ports="080"),
+        judged(flows__0__owner="north"), judged(flows__0__more=1),
+    ]:
+        assert refused.startswith("refused: "), refused
+
+
+def test_a_tenant_leaves_less_of_its_flows_and_never_more():
+    reader, flows = load(), json.loads(shown("clinics"))["allow"]["flows"]
+
+    def narrowed(**change):
+        document = {"format": 1, "flows": [{**flows[0], **change}]}
+        try:
+            return len(reader.narrowed("tenant.north", json.dumps(document).encode(), flows))
+        except reader.Refused as refused:
+            return f"refused: {refused}"
+
+    assert narrowed() == narrowed(network="10.20.3.0/24") == 1
+    for refused in [narrowed(network="10.0.0.0/8"), narrowed(ports="443-444"), narrowed(direction="out"),
+                    narrowed(protocol="udp"), narrowed(network="10.20.1.0/24", ports="8448")]:
         assert refused.startswith("refused: "), refused
 
 

@@ -379,7 +379,7 @@ fn report(rows: &Value) -> String {
     .to_string()
 }
 
-fn row(more: Value) -> Value {
+fn row(more: &Value) -> Value {
     let mut row = json!({
         "uid": 0, "unit": "chronyd.service", "direction": "out", "protocol": "udp", "address": "10.20.0.9", "port": 123,
         "count": 3, "first_seen": "2026-02-01T00:00:00Z", "last_seen": "2026-02-02T00:00:00Z",
@@ -392,22 +392,22 @@ fn row(more: Value) -> Value {
 
 fn seen() -> Value {
     let many = (1..=4).map(|host| {
-        row(json!({"unit": "synapse.service", "protocol": "tcp", "port": 8448, "address": format!("10.20.7.{host}")}))
+        row(&json!({"unit": "synapse.service", "protocol": "tcp", "port": 8448, "address": format!("10.20.7.{host}")}))
     });
     let others = [
-        row(json!({})),
-        row(json!({"count": 4, "last_seen": "2026-02-03T00:00:00Z"})),
+        row(&json!({})),
+        row(&json!({"count": 4, "last_seen": "2026-02-03T00:00:00Z"})),
         row(
-            json!({"unit": null, "uid": 33, "direction": "in", "protocol": "tcp", "port": 443, "address": "10.20.0.77"}),
+            &json!({"unit": null, "uid": 33, "direction": "in", "protocol": "tcp", "port": 443, "address": "10.20.0.77"}),
         ),
         row(
-            json!({"unit": null, "uid": null, "direction": "in", "protocol": "icmp", "port": null, "address": "10.20.0.1"}),
+            &json!({"unit": null, "uid": null, "direction": "in", "protocol": "icmp", "port": null, "address": "10.20.0.1"}),
         ),
-        row(json!({"unit": "resolved.service", "address": "192.0.2.53", "port": 53})),
-        row(json!({"unit": "app.service", "protocol": "tcp", "address": "10.20.1.7", "port": 8448})),
-        row(json!({"unit": "avahi.service", "address": "224.0.0.251", "port": 5353})),
-        row(json!({"protocol": "2", "port": null})),
-        row(json!({"direction": "forward"})),
+        row(&json!({"unit": "resolved.service", "address": "192.0.2.53", "port": 53})),
+        row(&json!({"unit": "app.service", "protocol": "tcp", "address": "10.20.1.7", "port": 8448})),
+        row(&json!({"unit": "avahi.service", "address": "224.0.0.251", "port": 5353})),
+        row(&json!({"protocol": "2", "port": null})),
+        row(&json!({"direction": "forward"})),
     ];
     many.chain(others).collect::<Vec<_>>().into()
 }
@@ -441,7 +441,7 @@ fn what_an_appliance_saw_becomes_entries_that_check_accepts_and_comments_for_the
     scene.ok(&["boundary", "check"]);
     let said = scene.ok(&["--json", "boundary", "propose", "--from", "show.json"]).json();
     assert_eq!(said["proposal"]["flows"].as_array().unwrap().len(), 5, "no boundary was named that allows one already");
-    scene.write("drops.json", &json!({"format": 1, "total": 3, "lost": 0, "rows": [row(json!({}))]}).to_string());
+    scene.write("drops.json", &json!({"format": 1, "total": 3, "lost": 0, "rows": [row(&json!({}))]}).to_string());
     scene.ok(&["boundary", "propose", "--from", "drops.json"]).says("purpose = \"chronyd\"");
 }
 
@@ -450,10 +450,10 @@ fn words_of_an_appliance_cannot_become_entries_of_a_proposal() {
     let scene = demo();
     let entry = "x\n[[flow]]\npurpose = \"evil\"\ndirection = \"out\"\nprotocol = \"tcp\"\nto = \"10.20.0.66\"\nports = \"1\"\n#";
     let rows = json!([
-        row(json!({"unit": entry})),
-        row(json!({"unit": "\u{2028}\r--.service", "port": 7})),
-        row(json!({"unit": entry, "protocol": entry})),
-        row(json!({"unit": entry, "address": "192.0.2.1"})),
+        row(&json!({"unit": entry})),
+        row(&json!({"unit": "\u{2028}\r--.service", "port": 7})),
+        row(&json!({"unit": entry, "protocol": entry})),
+        row(&json!({"unit": entry, "address": "192.0.2.1"})),
     ]);
     scene.write("show.json", &report(&rows));
     let run = scene.ok(&["boundary", "propose", "--from", "show.json"]);
@@ -480,7 +480,7 @@ fn nothing_is_proposed_from_what_names_no_destination() {
     propose("{}").refused("usage-invalid").says("no boundary report");
     propose("[[flow]]").refused("usage-invalid").says("is not JSON");
     propose(&report(&json!([{"address": "10.20.0.1"}]))).refused("usage-invalid").says("rows of another shape");
-    propose(&report(&json!([row(json!({"address": "host.example"}))]))).refused("usage-invalid");
+    propose(&report(&json!([row(&json!({"address": "host.example"}))]))).refused("usage-invalid");
     let plain = Scene::demo();
     plain.write("show.json", &report(&seen()));
     let run = plain.ok(&["boundary", "propose", "--from", "show.json"]);
