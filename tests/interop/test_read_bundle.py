@@ -78,6 +78,14 @@ def shown(name):
     return page.split(f"```json {name}.json\n", 1)[1].split("```", 1)[0].encode()
 
 
+def test_a_golden_bundle_with_a_boundary_is_read_and_only_the_appliance_in_it_has_one():
+    golden = TOP / "tests/vectors/boundary-v1"
+    result = read(golden / "clinics.casemate", "--root", golden / "1.root.json")
+    assert result.returncode == 0, result.stderr
+    assert "; boundary clinics version 1: 4 entries, observed until 2026-12-01T00:00:00Z\n" in result.stdout
+    assert "addressed: lux-002: group.clinics version 1: 1 files, at once\n" in result.stdout
+
+
 def test_a_bundle_with_a_boundary_is_read_and_what_it_allows_is_counted(tmp_path):
     (tmp_path / "envelope.toml").write_text('networks = ["10.20.0.0/16"]\npins = ["' + "5e" * 32 + '"]\nobserve = true\n')
     site = Site(tmp_path, "--envelope", "envelope.toml")

@@ -178,6 +178,10 @@ pub(crate) fn remarks(policy: &Policy, now: UtcTime) -> Vec<String> {
         Some(until) => remarks.push(format!("nothing is dropped until {until}, only told; health is degraded so long")),
         None => {}
     }
+    // Tenants' roles and assignments are not written by this tool yet.
+    for flow in policy.flows.iter().filter(|flow| flow.owner.is_some()) {
+        remarks.push(format!("{flow}: no appliance of this site serves a tenant yet, so none gets it"));
+    }
     if !policy.peers.is_empty() && !policy.peers.iter().any(|peer| peer.required) {
         remarks.push("no peer is required, so a wider version of it is not tried: it is in force at once".into());
     }

@@ -502,10 +502,54 @@ fn the_examples_of_the_pages_are_accepted_and_become_the_bytes_the_format_shows(
     scene.write("envelope.toml", &block("site.md", "```toml\n# boundary/envelope.toml\n"));
     scene.ok(&["init", "site", "--jurisdiction", "LU", "--demo", "--envelope", "envelope.toml"]);
     scene.write(CLINICS, &block("site.md", "```toml\n# boundary/clinics.toml\n"));
-    scene.ok(&["boundary", "check"]);
+    scene
+        .ok(&["boundary", "check"])
+        .says("for tenant.north: no appliance of this site serves a tenant yet, so none gets it");
     scene.publish();
     for name in ["envelope", "clinics"] {
         let shown = block("format.md", &format!("```json {name}.json\n"));
         assert_eq!(String::from_utf8(target(&scene, name)).unwrap(), shown, "docs/format.md, {name}.json");
     }
+}
+
+#[test]
+fn a_bundle_with_a_boundary_as_the_first_format_wrote_it_is_read_for_ever() {
+    let mut scene = Scene::empty();
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/boundary-v1");
+    for name in ["1.root.json", "clinics.casemate"] {
+        fs::copy(golden.join(name), scene.path(name)).unwrap();
+    }
+    scene.now = "2026-03-02T00:00:00Z".into();
+    let said = scene.ok(&["--json", "inspect", "--root", "1.root.json", "clinics.casemate"]).json();
+    let boundary = &said["bundles"][0]["appliances"][0]["boundary"];
+    assert_eq!(boundary["policy"], "1fa06094893e2c82336301e353edd6ff240a67f016c3dcea8f96e5ea5ca018a1");
+    assert_eq!(boundary["document"], json!(Digest::of(block("format.md", "```json clinics.json\n").as_bytes())));
+    assert_eq!(boundary["envelope"], json!(Digest::of(block("format.md", "```json envelope.json\n").as_bytes())));
+    // What is for a tenant the appliance does not serve is not the appliance's.
+    let others = json!([
+        "flow federation out tcp to 10.20.1.0/24 port 8448",
+        "gateway 10.20.0.1",
+        "observe until 2026-12-01T00:00:00Z",
+    ]);
+    assert_eq!(boundary["entries"].as_array().unwrap()[1..], others.as_array().unwrap()[..]);
+}
+
+#[test]
+fn an_appliance_is_enrolled_into_a_boundary_there_is() {
+    let scene = demo();
+    let file = scene.request("lux-003", 3);
+    let enrol =
+        |boundary: &str| scene.run(&["appliance", "enrol", &file, "--group", "clinics", "--boundary", boundary]);
+    enrol("clinic").refused("site-invalid").says("--boundary: there is no boundary clinic; did you mean \"clinics\"?");
+    assert_eq!(enrol("clinics").exit, 0);
+    assert!(scene.read(CSV).ends_with("lux-003,,clinics,clinics\n"));
+    scene.write("site/boundary/wards.toml", FLOW);
+    enrol("wards").refused("site-invalid").says("appliances.csv:5: lux-003 has another boundary than --boundary says");
+    // A file of older days has no such column: nothing is dropped in silence.
+    scene.write(CSV, "id,serial,groups\nlux-001,,clinics\nlux-002,,clinics\nlux-003,,clinics\n");
+    let other = scene.request("lux-004", 4);
+    scene
+        .run(&["appliance", "enrol", &other, "--group", "clinics", "--boundary", "clinics"])
+        .refused("site-invalid")
+        .says("appliances.csv:1: there is no column \"boundary\"; add it to the head and to every line");
 }

@@ -26,6 +26,9 @@ pub(crate) struct Args {
     /// A group it serves; may be given several times
     #[arg(short, long = "group", value_name = "GROUP")]
     groups: Vec<Name>,
+    /// The boundary it lives in; nothing may leave it unless given
+    #[arg(short, long, value_name = "BOUNDARY")]
+    boundary: Option<Name>,
     /// Its id in this site; the request's file name without extension unless given
     #[arg(long)]
     id: Option<ApplianceId>,
@@ -104,6 +107,11 @@ fn row(site: &Site, args: &Args, id: &ApplianceId) -> Result<Option<Row>, Failur
         let what = format!("there is no group {group}");
         return Err(Finding::new("--group", 0, what, nearest(group.as_str(), &known)).into());
     }
+    let boundaries: Vec<_> = site.boundaries.named.keys().map(Name::as_str).collect();
+    if let Some(name) = args.boundary.as_ref().filter(|name| !boundaries.contains(&name.as_str())) {
+        let what = format!("there is no boundary {name}");
+        return Err(Finding::new("--boundary", 0, what, nearest(name.as_str(), &boundaries)).into());
+    }
     if site.groups.contains_key(id) {
         let what = format!("{id} is the name of a group");
         return Err(Finding::new("--id", 0, what, "choose another id").into());
@@ -117,12 +125,18 @@ fn row(site: &Site, args: &Args, id: &ApplianceId) -> Result<Option<Row>, Failur
             let (written, given) = (list(&row.groups), list(&groups));
             return Err(EnrolError::Groups { line: row.line, id: id.clone(), written, given }.into());
         }
+        if args.boundary.is_some() && args.boundary != row.boundary {
+            let what = format!("{id} has another boundary than --boundary says");
+            return Err(
+                Finding::new(inventory::FILE, row.line, what, "change the line, or leave out --boundary").into()
+            );
+        }
         return Ok(None);
     }
     if groups.is_empty() {
         return Err(EnrolError::NoGroup(id.clone()).into());
     }
-    Ok(Some(Row { id: id.clone(), serial: args.serial.clone(), groups, boundary: None, line: 0 }))
+    Ok(Some(Row { id: id.clone(), serial: args.serial.clone(), groups, boundary: args.boundary.clone(), line: 0 }))
 }
 
 /// Adds a line and keeps every other byte: comments are the operator's.
@@ -133,6 +147,11 @@ fn add_line(path: &Path, row: &Row) -> Result<(), Failure> {
     }
     let head = text.lines().find(|line| !line.starts_with('#') && !line.trim().is_empty()).unwrap_or_default();
     let columns: Vec<_> = head.split(',').map(str::trim).collect();
+    if row.boundary.is_some() && !columns.contains(&"boundary") {
+        let line = text.lines().position(|line| line == head).map_or(0, |index| index + 1);
+        let what = "there is no column \"boundary\"";
+        return Err(Finding::new(inventory::FILE, line, what, "add it to the head and to every line").into());
+    }
     text.push_str(&inventory::line(row, &columns));
     // The file must still be one that can be read.
     inventory::parse(&text)?;

@@ -100,8 +100,9 @@ pub(crate) fn parse(
     let mut boundary = judging.boundary;
     // The order of entries means nothing: moving one is no change.
     boundary.allow.peers.sort_by(|one, two| one.id.cmp(&two.id));
-    boundary.allow.flows.sort();
     boundary.allow.link.gateways.sort();
+    // As agent and enforcer compare policies: a flow that another of its purpose covers is not said twice.
+    boundary.allow = boundary.allow.normal();
     Ok(boundary)
 }
 

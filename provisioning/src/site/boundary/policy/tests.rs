@@ -38,6 +38,10 @@ fn a_boundary_is_read_whole_and_the_order_of_its_entries_means_nothing() {
     let two =
         parse(&format!("{head}{ping}{FLOW}tenant = \"north\"\n{}{link}", peer("required = true\n")), None).unwrap();
     assert_eq!(one, two);
+    let again = format!("{head}{ping}{FLOW}tenant = \"north\"\n{}{link}", peer("required = true\n"));
+    let inner = ping.replace("10.20.0.0/16", "10.20.3.0/24");
+    let redundant = parse(&format!("{inner}{again}").replace(head, "").replacen("", head, 1), None).unwrap();
+    assert_eq!(redundant.allow.digest(), one.allow.digest(), "what another flow covers is no difference");
     assert!(parse("", None).unwrap().allow.is_empty(), "an empty boundary allows nothing");
 }
 
