@@ -368,6 +368,7 @@ class Bundle:
             flows += narrowed(owner, content, served)
         link = allow.get("link", {})
         count = len(allow.get("peers", [])) + len(flows) + len(link.get("gateways", [])) + bool(link.get("dhcp"))
+        count += "observe_until" in allow
         observed = f", observed until {allow['observe_until']}" if "observe_until" in allow else ""
         return f"boundary {name} version {self.roles['boundary']['version']}: {count} entries{observed}"
 

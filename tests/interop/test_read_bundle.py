@@ -103,7 +103,7 @@ def test_a_bundle_with_a_boundary_is_read_and_what_it_allows_is_counted(tmp_path
                             capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "boundary/envelope.json" in result.stdout and "boundary/clinics.json" in result.stdout
-    assert "; boundary clinics version 1: 2 entries, observed until 2999-01-01T00:00:00Z\n" in result.stdout
+    assert "; boundary clinics version 1: 3 entries, observed until 2999-01-01T00:00:00Z\n" in result.stdout
 
 
 def test_boundary_documents_are_read_as_strictly_as_the_format_says():
