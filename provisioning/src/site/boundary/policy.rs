@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use casemate_protocol::boundary::{
-    Boundary, Direction, Envelope, FORMAT, Flow, FlowProtocol, Link, Peer, PeerProtocol, Pins, Policy, Ports, Purpose,
+    Boundary, BoundaryError, Direction, Envelope, FORMAT, Flow, FlowProtocol, Link, Peer, PeerProtocol, Pins, Policy,
+    Ports, Purpose,
 };
 use casemate_protocol::device::id::{Jurisdiction, Name, Owner};
 use serde::Deserialize;
@@ -82,14 +83,16 @@ pub(crate) fn parse(
     let file = file(name);
     let written: Written = parse_toml(&file, text)?;
     let empty = Boundary { format: FORMAT, name: name.clone(), jurisdiction, allow: Policy::default() };
-    let mut judging = Judging { reading: Reading::new(&file, text), envelope, boundary: empty };
+    let mut judging = Judging { reading: Reading::new(&file, text), envelope, boundary: empty, full: false };
     judging.reading.format(written.format.as_ref());
     for entry in &written.peer {
         judging.peer(entry);
     }
+    judging.full = false;
     for entry in &written.flow {
         judging.flow(entry);
     }
+    judging.full = false;
     judging.link(&written.link);
     if let Some(at) = &written.observe_until
         && let Some(until) = judging.reading.value(at, "write it as \"2026-12-01T00:00:00Z\"")
@@ -110,6 +113,8 @@ struct Judging<'a> {
     reading: Reading<'a>,
     envelope: Option<&'a Envelope>,
     boundary: Boundary,
+    /// Whether it was said that there are too many entries of the kind at hand.
+    full: bool,
 }
 
 impl Judging<'_> {
@@ -120,6 +125,8 @@ impl Judging<'_> {
         let inside = |with: &Boundary| self.envelope.map_or(Ok(()), |envelope| envelope.admit(with));
         match with.allow.check().and_then(|()| inside(&with)) {
             Ok(()) => self.boundary = with,
+            // Said once: all that follow are too many as well.
+            Err(BoundaryError::TooMany { .. }) if std::mem::replace(&mut self.full, true) => {}
             Err(error) => self.reading.refused(at, &error),
         }
     }

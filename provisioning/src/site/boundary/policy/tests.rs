@@ -125,7 +125,8 @@ fn what_goes_beyond_the_envelope_is_named_with_its_line() {
 #[test]
 fn more_flows_than_a_policy_holds_are_refused_at_the_first_too_many() {
     let flow = |port: usize| FLOW.replace("8448", &(1000 + port).to_string());
-    let text: String = (0..257).map(flow).collect();
+    let text: String = (0..300).map(flow).collect();
     let error = parse(&text, None).unwrap_err();
     assert!(error.contains("boundary/b.toml:1537: 257 flows, at most 256 are allowed"), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
 }
