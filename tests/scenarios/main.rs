@@ -15,6 +15,7 @@ mod confinement; // what the kernel refuses the agent's own process, really trie
 mod consumer; // services reconfigured by bundles: a real nginx, and the page's examples
 mod daemon; // the real program: socket, signals, users, kill -9
 mod disorder; // bundles, reports, time and restarts in any order
+mod door; // whom the agent connects to
 mod enrolment; // request, grant, words
 mod firmware; // slots: kill -9 at any moment, the order of flushes
 mod firmware_service; // firmware from a bundle to its slot, with the real agent
@@ -31,6 +32,7 @@ mod probation; // a generation on trial: confirmed, undone, superseded
 mod service; // under a service manager; the environment
 mod state; // lost, rotten and disagreeing copies; a full disk
 mod vectors; // golden bundles
+mod watch; // packets a real packet filter dropped, told of
 
 /// The agent's executable.
 const AGENT: &str = env!("CARGO_BIN_EXE_agent-under-test");

@@ -6,3 +6,4 @@ pub mod enforce;
 pub mod foreign_file;
 pub mod process;
 pub mod status;
+pub mod watch;

@@ -3,6 +3,7 @@
 mod enforce;
 mod pin;
 mod show;
+mod watch;
 
 use casemate_protocol::code::Code;
 use clap::Subcommand;
@@ -18,6 +19,8 @@ pub(super) enum Boundary {
     Enforce(enforce::Enforce),
     /// Tell the enforcer whose boundary this machine has; root's, once.
     Pin(pin::PinArguments),
+    /// Count what the kernel's rules drop, by sender and destination, for the agent to tell.
+    Watch(watch::Watch),
 }
 
 impl Boundary {
@@ -26,6 +29,7 @@ impl Boundary {
             Self::Show(verb) => verb.run(setup),
             Self::Enforce(verb) => verb.run(setup),
             Self::Pin(verb) => verb.run(),
+            Self::Watch(verb) => verb.run(setup),
         }
     }
 }

@@ -93,7 +93,9 @@ pub fn main(clock: WallClock) -> ExitCode {
     // What runs as a service says more by itself; of the daemon its configuration says how much.
     match cli.verb {
         Verb::Run(_) => {}
-        Verb::Consumer(_) => telemetry::start(level(cli.verbose).unwrap_or(tracing::Level::INFO)),
+        Verb::Consumer(_) | Verb::Boundary(boundary::Boundary::Watch(_)) => {
+            telemetry::start(level(cli.verbose).unwrap_or(tracing::Level::INFO))
+        }
         _ => telemetry::start(level(cli.verbose).unwrap_or(tracing::Level::ERROR)),
     }
     let json = cli.json;

@@ -8,13 +8,8 @@ use rustix::thread::{
 
 /// Gives up every capability.
 pub(super) fn drop_all() -> Result<(), Errno> {
-    keep_only(CapabilitySet::empty())
-}
-
-/// Gives up every capability but `kept`, of those the process has.
-pub(super) fn keep_only(kept: CapabilitySet) -> Result<(), Errno> {
     let errno = |error: rustix::io::Errno| Errno::from_raw(error.raw_os_error());
-    for capability in CapabilitySet::all().difference(kept).iter() {
+    for capability in CapabilitySet::all().iter() {
         match remove_capability_from_bounding_set(capability) {
             // Only who has CAP_SETPCAP may; without new privileges the set decides nothing any more. A kernel does not
             // know capabilities that are younger than itself.
@@ -24,10 +19,10 @@ pub(super) fn keep_only(kept: CapabilitySet) -> Result<(), Errno> {
     }
     clear_ambient_capability_set().map_err(errno)?;
     let has = capabilities(None).map_err(errno)?;
-    let sets = CapabilitySets {
-        effective: has.permitted.intersection(kept),
-        permitted: has.permitted.intersection(kept),
-        inheritable: CapabilitySet::empty(),
-    };
-    set_capabilities(None, sets).map_err(errno)
+    if (has.effective | has.permitted | has.inheritable).is_empty() {
+        // A service manager that gave none may refuse this call as well.
+        return Ok(());
+    }
+    let none = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none }).map_err(errno)
 }

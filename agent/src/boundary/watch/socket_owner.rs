@@ -1,0 +1,110 @@
+//! Which control group a socket belongs to (sock_diag(7)).
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use nix::sys::socket::SockProtocol;
+
+use super::attributes::{attributes, messages, request};
+use super::netlink::{BUFFER, Netlink, REQUEST};
+
+/// `SOCK_DIAG_BY_FAMILY`, as request and as answer.
+const BY_FAMILY: u16 = 20;
+/// Bytes of an answer before its attributes (`struct inet_diag_msg`).
+const ANSWER: usize = 72;
+/// The attribute with the control group's number (`INET_DIAG_CGROUP_ID`).
+const CONTROL_GROUP: u16 = 21;
+/// Whatever its state; whatever its cookie.
+const ANY: [u8; 4] = [0xff; 4];
+
+/// The kernel's table of sockets. Asking needs no rights.
+#[derive(Debug)]
+pub(super) struct Sockets(Netlink);
+
+impl Sockets {
+    pub(super) fn open() -> io::Result<Self> {
+        Ok(Self(Netlink::open(SockProtocol::NetlinkSockDiag)?))
+    }
+
+    /// The control group of the TCP or UDP socket between `own` and `other`, if there is one still.
+    pub(super) fn control_group(&self, is_tcp: bool, own: SocketAddr, other: SocketAddr) -> Option<u64> {
+        self.0.tell(&question(is_tcp, own, other)).ok()?;
+        let mut buffer = vec![0; BUFFER];
+        let mut found = None;
+        while let Ok(Some(answer)) = self.0.hear(&mut buffer) {
+            found = found.or_else(|| control_group(answer));
+        }
+        found
+    }
+}
+
+fn question(is_tcp: bool, own: SocketAddr, other: SocketAddr) -> Vec<u8> {
+    // The kernel looks a UDP socket up as an arriving packet is, so that its source is the other end.
+    let (first, second) = if is_tcp { (own, other) } else { (other, own) };
+    // AF_INET or AF_INET6; IPPROTO_TCP or IPPROTO_UDP; no attributes beyond those that always come.
+    let mut body = vec![if own.is_ipv4() { 2 } else { 10 }, if is_tcp { 6 } else { 17 }, 0, 0];
+    body.extend(ANY);
+    body.extend(first.port().to_be_bytes());
+    body.extend(second.port().to_be_bytes());
+    for address in [first.ip(), second.ip()] {
+        let mut bytes = match address {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        };
+        bytes.resize(16, 0);
+        body.extend(bytes);
+    }
+    // Any device.
+    body.extend([0; 4]);
+    body.extend([ANY, ANY].concat());
+    request(BY_FAMILY, REQUEST, &body)
+}
+
+fn control_group(answer: &[u8]) -> Option<u64> {
+    let body = messages(answer).find(|message| message.kind == BY_FAMILY)?.body;
+    let (_, value) = attributes(body.get(ANSWER..)?).find(|(kind, _)| *kind == CONTROL_GROUP)?;
+    Some(u64::from_ne_bytes(*value.first_chunk()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, UdpSocket};
+    use std::os::unix::fs::MetadataExt;
+
+    use super::super::attributes::attribute;
+    use super::*;
+
+    #[test]
+    fn the_control_group_stands_among_the_answers_attributes() {
+        let body =
+            [&[0; ANSWER][..], &attribute(3, &[1; 8]), &attribute(CONTROL_GROUP, &77_u64.to_ne_bytes())].concat();
+        assert_eq!(control_group(&request(BY_FAMILY, 0, &body)), Some(77));
+        assert_eq!(control_group(&request(2, 0, &body)), None);
+        for cut in 0..body.len() {
+            assert_eq!(control_group(&request(BY_FAMILY, 0, &body[..cut])), None, "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_socket_of_this_process_is_in_this_processs_control_group() {
+        let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+        let Some(path) = groups.lines().find_map(|line| line.strip_prefix("0::/")) else { return };
+        let roots = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(std::path::Path::new);
+        let Some(root) = roots.into_iter().find(|root| root.join("cgroup.procs").exists()) else { return };
+        let own = std::fs::metadata(root.join(path)).unwrap().ino();
+        let sockets = Sockets::open().unwrap();
+
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let there = listener.local_addr().unwrap();
+        #[expect(clippy::disallowed_methods, reason = "a socket to find, on loopback")]
+        let stream = std::net::TcpStream::connect(there).unwrap();
+        assert_eq!(sockets.control_group(true, stream.local_addr().unwrap(), there), Some(own));
+
+        #[expect(clippy::disallowed_methods, reason = "a socket to find, on loopback")]
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert_eq!(sockets.control_group(false, socket.local_addr().unwrap(), there), Some(own));
+        let gone = socket.local_addr().unwrap();
+        drop(socket);
+        assert_eq!(sockets.control_group(false, gone, there), None);
+    }
+}
