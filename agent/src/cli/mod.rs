@@ -94,7 +94,7 @@ pub fn main(clock: WallClock) -> ExitCode {
     match cli.verb {
         Verb::Run(_) => {}
         Verb::Consumer(_) | Verb::Boundary(boundary::Boundary::Watch(_)) => {
-            telemetry::start(level(cli.verbose).unwrap_or(tracing::Level::INFO))
+            telemetry::start(level(cli.verbose).unwrap_or(tracing::Level::INFO));
         }
         _ => telemetry::start(level(cli.verbose).unwrap_or(tracing::Level::ERROR)),
     }

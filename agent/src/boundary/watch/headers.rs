@@ -106,7 +106,9 @@ mod tests {
 
     const PORTS: [u8; 8] = [0x9c, 0x40, 0, 53, 0, 8, 0, 0];
 
-    fn told(packet: &[u8]) -> Option<(String, String, Option<(u16, u16)>)> {
+    type Told = (String, String, Option<(u16, u16)>);
+
+    fn told(packet: &[u8]) -> Option<Told> {
         Headers::read(packet).map(|headers| (headers.protocol_name(), headers.destination.to_string(), headers.ports))
     }
 
