@@ -11,6 +11,10 @@ pub(crate) const OUT_OF_SIGHT: &str = "Check the path, its permissions and the m
     casemate and sees neither /root nor /home nor anybody's /tmp: put the bundle on the stick, or where that user may \
     read it, such as /srv.";
 
+/// The process exit code of a daemon that asks to be started anew, because what is in force takes a new process: not a
+/// failure (`SuccessExitStatus=`, `RestartForceExitStatus=` in its unit).
+pub const RESTART: u8 = 75;
+
 /// An error as an operator sees it: what failed, why, and what to do. Also the body of an error answer of the local
 /// API, so that a command prints the same text whether a daemon did the work or the command itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

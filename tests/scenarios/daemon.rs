@@ -48,6 +48,19 @@ impl Daemon {
         *self = Self::start(appliance);
     }
 
+    /// Starts another in its place if it has ended because what is in force takes a new process, as its unit would.
+    pub(crate) fn renew(&mut self, appliance: &Appliance) {
+        if let Some(status) = self.0.try_wait().unwrap() {
+            assert_eq!(status.code(), Some(i32::from(casemate_agent::exit::RESTART)));
+            *self = Self::start(appliance);
+        }
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) -> std::process::ExitStatus {
+        self.0.wait().unwrap()
+    }
+
     /// Its process.
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
@@ -57,7 +70,7 @@ impl Daemon {
         kill(Pid::from_raw(self.0.id().cast_signed()), signal).unwrap();
     }
 
-    fn stop(mut self, signal: Signal) -> std::process::ExitStatus {
+    pub(crate) fn stop(mut self, signal: Signal) -> std::process::ExitStatus {
         self.signal(signal);
         self.0.wait().unwrap()
     }

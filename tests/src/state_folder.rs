@@ -247,7 +247,13 @@ fn accepted(version: u64) -> Record {
             tenants: vec![name("hospital")],
             boundary: None,
         },
-        bundle: OpenBundle { timestamp_version: version, snapshot: digest, archive: None, outcomes: Vec::new() },
+        bundle: OpenBundle {
+            timestamp_version: version,
+            snapshot: digest,
+            archive: None,
+            outcomes: Vec::new(),
+            boundary: None,
+        },
     }))
 }
 

@@ -79,11 +79,11 @@ fn address(policy: &Policy, id: &Name) -> io::Result<SocketAddr> {
 /// Until the policy no longer says that `id` is at `address`.
 async fn narrowed(policy: &mut watch::Receiver<Arc<Policy>>, id: &Name, known: SocketAddr) -> Error {
     let moved = |policy: &Arc<Policy>| address(policy, id).ok() != Some(known);
-    match policy.wait_for(moved).await {
-        Ok(_) => Error::new(ErrorKind::PermissionDenied, "the boundary changed meanwhile"),
+    if policy.wait_for(moved).await.is_err() {
         // The door is held by whoever waits here.
-        Err(_) => std::future::pending().await,
+        std::future::pending::<()>().await;
     }
+    Error::new(ErrorKind::PermissionDenied, "the boundary changed meanwhile")
 }
 
 /// Connects to a loopback address.

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use casemate_protocol::code::{Code, Explain};
 use serde::Serialize;
@@ -17,6 +18,11 @@ use crate::exit::Failure;
 use crate::local_api::call::{Answer, Call};
 use crate::local_api::client::Client;
 use crate::runtime::{self, Look};
+
+/// How often a daemon that is being started anew is looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long it may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What goes wrong around a call.
 #[derive(Debug, Error)]
@@ -126,6 +132,23 @@ pub(super) fn ask_watching(setup: &Setup, call: Call, look: impl Fn(Look)) -> An
         confine(&confinement::of_command(&config))?;
         runtime::host(config, call, look).await
     })
+}
+
+/// Whether a daemon that ended a moment ago takes calls again, or does before long.
+pub(super) fn is_back(setup: &Setup) -> Result<bool, Failure> {
+    let config = setup.load()?;
+    let back = async {
+        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        loop {
+            // The first at once: the one that ends may answer still, and is asked once more for nothing.
+            ticks.tick().await;
+            ticks.tick().await;
+            if Client::connect(config.admin_socket()).await.is_some() {
+                return;
+            }
+        }
+    };
+    block_on(async { Ok(tokio::time::timeout(PATIENCE, back).await.is_ok()) })
 }
 
 /// Tells how the daemon's owners stand, from time to time.

@@ -1,6 +1,6 @@
 //! `import`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
-use super::connection::{CommandError, Setup, ask_watching, print_json, read};
+use super::connection::{CommandError, Setup, ask_watching, is_back, print_json, read};
 use super::diff;
 use crate::exit::Failure;
 use crate::intake::Progress;
@@ -35,15 +35,31 @@ impl Import {
         let absolute = self.path.canonicalize();
         let path = absolute.map_err(|source| CommandError::Read { path: self.path.clone(), source })?;
         let (wait, dry_run) = (!self.no_wait, self.dry_run);
-        let call = Call::Import { source: ImportSource::Path(path), wait, dry_run };
         let bar = progress_bar();
         let told = RefCell::new(String::new());
-        let answer = ask_watching(setup, call, |look| match look {
-            Look::Reading(step) => show_progress(&bar, step),
-            Look::Standing(status) => show_trials(&bar, status, &mut told.borrow_mut()),
-        });
+        let moving = Cell::new(false);
+        let import = || {
+            let call = Call::Import { source: ImportSource::Path(path.clone()), wait, dry_run };
+            let answer = ask_watching(setup, call, |look| {
+                if !bar.is_hidden() && !moving.replace(true) {
+                    // By a thread of its own: not before the process is confined.
+                    bar.enable_steady_tick(Duration::from_millis(200));
+                }
+                match look {
+                    Look::Reading(step) => show_progress(&bar, step),
+                    Look::Standing(status) => show_trials(&bar, status, &mut told.borrow_mut()),
+                }
+            });
+            answer.and_then(read::<ImportReport>)
+        };
+        let mut report = import();
+        // Whoever waits is sent away in the middle of a trial only by a daemon that is started anew for it. The same
+        // bundle again changes nothing and is answered with the outcome.
+        while wait && report.as_ref().is_ok_and(|report| report.code == Code::Probation) && is_back(setup)? {
+            report = import();
+        }
         bar.finish_and_clear();
-        let report: ImportReport = read(answer?)?;
+        let report = report?;
         if setup.json {
             print_json(&report)?;
         }
@@ -64,7 +80,6 @@ fn progress_bar() -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
         bar.set_style(style);
     }
-    bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }
 

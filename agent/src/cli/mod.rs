@@ -26,6 +26,7 @@ use self::connection::Setup;
 use crate::clock::WallClock;
 use crate::config::file::DEFAULT_PATH;
 use crate::exit::{self, Failure};
+use crate::runtime::Ended;
 use crate::telemetry;
 
 /// The agent of an offline-cloud appliance: verified bundles in, signed receipts out.
@@ -49,7 +50,7 @@ struct Cli {
 
 const EXITS: &str = "\
 Exit codes: 0 done or nothing to do; 1 refused, nothing changed; 2 the command line or the configuration is wrong; 3 the \
-environment failed; 4 stored state is damaged. Every error names a code; see docs/codes.md.";
+environment failed; 4 stored state is damaged; 75 `run` is to be started anew, by its unit. Every error names a code; see docs/codes.md.";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
@@ -83,6 +84,14 @@ enum Verb {
     Completions(completions::Completions),
 }
 
+/// How a command ended well.
+enum Outcome {
+    /// With this.
+    Done(Code),
+    /// It is to be started anew.
+    Restart,
+}
+
 /// The program, with the time from `clock`.
 #[must_use]
 pub fn main(clock: WallClock) -> ExitCode {
@@ -99,7 +108,11 @@ pub fn main(clock: WallClock) -> ExitCode {
         _ => telemetry::start(level(cli.verbose).unwrap_or(tracing::Level::ERROR)),
     }
     let json = cli.json;
-    exit::report(&cli.run(clock), json)
+    match cli.run(clock) {
+        Ok(Outcome::Restart) => ExitCode::from(exit::RESTART),
+        Ok(Outcome::Done(code)) => exit::report(&Ok(code), json),
+        Err(failure) => exit::report(&Err(failure), json),
+    }
 }
 
 /// What `-v` asks for.
@@ -123,9 +136,9 @@ fn unparsed(error: &clap::Error) -> ExitCode {
 }
 
 impl Cli {
-    fn run(self, clock: WallClock) -> Result<Code, Failure> {
+    fn run(self, clock: WallClock) -> Result<Outcome, Failure> {
         let setup = Setup { file: self.config, clock, json: self.json };
-        match self.verb {
+        let done = match self.verb {
             Verb::Enrol(verb) => verb.run(&setup),
             Verb::Import(verb) => verb.run(&setup),
             Verb::Status(verb) => verb.run(&setup),
@@ -133,12 +146,18 @@ impl Cli {
             Verb::Health(verb) => verb.run(&setup),
             Verb::Boundary(verb) => verb.run(&setup),
             Verb::Receipts(verb) => verb.run(&setup),
-            Verb::Run(verb) => verb.run(&setup, level(self.verbose)),
+            Verb::Run(verb) => {
+                return verb.run(&setup, level(self.verbose)).map(|ended| match ended {
+                    Ended::Stopped => Outcome::Done(Code::Applied),
+                    Ended::Restart => Outcome::Restart,
+                });
+            }
             Verb::Consumer(verb) => verb.run(&setup),
             Verb::Config(verb) => verb.run(&setup),
             Verb::Man(verb) => verb.run(),
             Verb::Completions(verb) => verb.run(),
-        }
+        };
+        done.map(Outcome::Done)
     }
 }
 

@@ -9,6 +9,7 @@ use super::boundary::{BoundaryPlaces, Enforcement};
 use super::file::{self, ConfigError, File, LocalTable};
 use super::local::{LocalSocket, Role};
 use super::setting::{Origin, Setting};
+use crate::boundary::confined::Confined;
 use crate::clock::WallClock;
 use crate::health::probe::CGROUPS;
 
@@ -44,6 +45,8 @@ pub struct Config {
     pub enforcement: Enforcement,
     /// Where they say so.
     pub boundary: BoundaryPlaces,
+    /// What this process was started for; no key of the file.
+    pub confined: Confined,
     /// The program that is started again as the sandboxed reader; this one, unless a test hosts the library.
     pub program: PathBuf,
     /// Where the kernel shows control groups; another folder only in tests.
@@ -90,8 +93,9 @@ fn resolve(path: &Path, file: File, text: &str, clock: WallClock) -> Result<(Con
         reading.parsed("enforcement", file.enforcement.as_ref(), Enforcement::Host.name(), form, Enforcement::parse)?;
     let boundary = places(path, file.boundary)?;
     let local = reading.sockets(file.socket, file.local)?;
+    let confined = Confined::default();
     let (program, cgroups) = ("/proc/self/exe".into(), CGROUPS.into());
-    let config = Config { state, local, stick, reserve, log, enforcement, boundary, program, cgroups, clock };
+    let config = Config { state, local, stick, reserve, log, enforcement, boundary, confined, program, cgroups, clock };
     Ok((config, reading.settings))
 }
 

@@ -5,7 +5,7 @@ use tokio::task::JoinHandle;
 
 use super::error::RuntimeError;
 use super::store_thread::{Desk, StoreThread};
-use super::turn::Turn;
+use super::turn::{Ended, Turn};
 use super::vigil::{Nudge, Vigil};
 use crate::config::Config;
 use crate::exit::Failure;
@@ -25,7 +25,8 @@ pub struct Agent {
     hub: Hub,
     progress: watch::Receiver<Progress>,
     stop: oneshot::Sender<()>,
-    ended: JoinHandle<Result<(), Failure>>,
+    ended: JoinHandle<Result<Ended, Failure>>,
+    over: watch::Receiver<bool>,
 }
 
 impl Agent {
@@ -42,14 +43,16 @@ impl Agent {
         let (nudges, nudged) = mpsc::channel(1);
         let (stop, stopped) = oneshot::channel();
         let (steps, progress) = watch::channel(Progress { done: 0, total: 0 });
-        let vigil = tokio::spawn(Vigil::new(store.desk(), clock, prober, store.duties()).keep(nudged));
+        let vigil = tokio::spawn(Vigil::new(&store, clock, prober).keep(nudged));
         let turn = Turn::new(store, steps);
+        let (ending, over) = watch::channel(false);
         let ended = tokio::spawn(async move {
             let outcome = turn.run(queue, stopped).await;
             vigil.abort();
+            ending.send_replace(true);
             outcome
         });
-        Ok(Self { calls, nudges, desk, hub, progress, stop, ended })
+        Ok(Self { calls, nudges, desk, hub, progress, stop, ended, over })
     }
 
     /// How far the import under way is.
@@ -83,6 +86,12 @@ impl Agent {
         ask(&self.calls, call).await
     }
 
+    /// Waits until the loop has ended by itself, everything it was asked answered.
+    pub(super) async fn over(&self) {
+        let mut over = self.over.clone();
+        let _ended = over.wait_for(|over| *over).await;
+    }
+
     /// Has what is due by the clock done and every probe asked once, now, and waits until that is done. It happens by
     /// itself too: this is for whoever has just moved the clock.
     pub async fn look_now(&self) {
@@ -94,11 +103,12 @@ impl Agent {
     }
 
     /// Ends the loop: an import under way is abandoned (its child dies, nothing of it is current), calls under way
-    /// are answered, the state is closed in order. A generation on trial stays on trial: the next start carries on.
+    /// are answered, the state is closed in order. A generation on trial stays on trial: the next start carries on. Says
+    /// whether it had ended by itself because a new process is needed.
     ///
     /// # Errors
     /// The state could not be closed in order; it is safe all the same.
-    pub async fn stop(self) -> Result<(), Failure> {
+    pub async fn stop(self) -> Result<Ended, Failure> {
         let _ended = self.stop.send(());
         drop(self.calls);
         self.ended.await.map_err(|_| RuntimeError::Stopping)?

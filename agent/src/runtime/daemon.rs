@@ -10,6 +10,7 @@ use super::agent::Agent;
 use super::error::RuntimeError;
 use super::import::send_home;
 use super::store_thread::Desk;
+use super::turn::Ended;
 use super::watchdog;
 use crate::config::Config;
 use crate::exit::Failure;
@@ -24,11 +25,14 @@ use crate::transport::stick::Inventory;
 /// count as work.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 
-/// Runs until SIGTERM or SIGINT. `ready` is called once calls are taken.
+/// How long connections may still write their answers before a new process takes over.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Runs until SIGTERM or SIGINT, or until what is in force takes a new process. `ready` is called once calls are taken.
 ///
 /// # Errors
 /// The state cannot be opened, the socket not be made, or the state not be closed in order.
-pub async fn daemon(config: Config, ready: impl FnOnce()) -> Result<(), Failure> {
+pub async fn daemon(config: Config, ready: impl FnOnce()) -> Result<Ended, Failure> {
     let fail = |source| RuntimeError::Start { action: "listen for signals", source };
     let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
@@ -46,12 +50,19 @@ pub async fn daemon(config: Config, ready: impl FnOnce()) -> Result<(), Failure>
     ready();
     service::ready();
     let calls = agent.calls();
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = sockets.serve(agent.calls(), agent.hub()) => {}
-        () = watch(config.stick.as_deref(), &agent) => {}
-        () = stay_alive(&calls) => {}
+    {
+        let mut serving = std::pin::pin!(sockets.serve(agent.calls(), agent.hub()));
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = &mut serving => {}
+            () = watch(config.stick.as_deref(), &agent) => {}
+            () = stay_alive(&calls) => {}
+            () = agent.over() => {
+                tracing::info!("what is in force takes a new process");
+                let _served = tokio::time::timeout(LAST_WORDS, &mut serving).await;
+            }
+        }
     }
     tracing::info!("stopping");
     service::stopping();

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use casemate_engine::boundary;
 use casemate_engine::update::{self, Event, State};
 use casemate_protocol::bundle::probe::ProbeTarget;
 use casemate_protocol::code::Code;
-use casemate_protocol::device::id::Owner;
+use casemate_protocol::device::id::{Name, Owner};
 
 use super::keeper::Keeper;
 use super::ledger::manifest;
@@ -25,6 +26,8 @@ pub(super) struct Duties {
     pub(super) due_at: Option<u64>,
     /// Generations whose probes decide now.
     pub(super) trials: Vec<Trial>,
+    /// Peers that a boundary on trial still has to reach.
+    pub(super) reach: BTreeSet<Name>,
 }
 
 /// One generation whose probes decide.
@@ -44,6 +47,7 @@ impl Keeper {
             return;
         }
         self.told = Some(size);
+        self.hand_over_or_retry();
         let duties = self.compute_duties();
         self.duties.send_if_modified(|told| {
             let changed = *told != duties;
@@ -74,8 +78,11 @@ impl Keeper {
             // What just failed would fail again at once.
             due = due.map(|due| due.max(LOOK_AGAIN_SECONDS));
         }
+        let standing = state.boundary.as_deref();
+        let until = standing.and_then(|standing| boundary::due_in_seconds(&standing.state, &now));
+        due = due.into_iter().chain(until).min();
         let trials = state.owners.iter().filter_map(|(owner, machine)| self.probed(owner, machine)).collect();
-        Duties { due_at: due.map(|due| now.moment.uptime_seconds + due), trials }
+        Duties { due_at: due.map(|due| now.moment.uptime_seconds + due), trials, reach: self.to_reach() }
     }
 
     /// The owner's trial, if its probes decide now. One whose probes cannot be read is left to its deadline: no probe
@@ -105,7 +112,8 @@ impl Keeper {
         if self.damage.is_some() {
             return Ok(());
         }
-        let outcome = self.resume().and_then(|()| self.conclude().map(drop));
+        let boundary = self.boundary_event(&boundary::Event::Tick);
+        let outcome = self.resume().and_then(|()| self.conclude().map(drop)).and(boundary);
         if let Err(failure) = &outcome {
             tracing::error!(code = %failure.code, "what is due cannot be done now");
         }
@@ -137,7 +145,9 @@ impl Keeper {
 
     /// What owners wait for: probation, a window, both or neither.
     pub(super) fn unfinished_codes(&self) -> BTreeSet<Code> {
-        self.store.state().owners.values().filter_map(|machine| unfinished(machine).map(|(code, ..)| code)).collect()
+        let owners = self.store.state().owners.values();
+        let trial = self.is_boundary_on_trial().then_some(Code::Probation);
+        owners.filter_map(|machine| unfinished(machine).map(|(code, ..)| code)).chain(trial).collect()
     }
 
     /// What the bundle under way waits for: probation weighs more than a window.

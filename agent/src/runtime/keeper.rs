@@ -3,9 +3,11 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use casemate_engine::time::Now;
 use casemate_engine::update::State;
+use casemate_protocol::boundary::Policy;
 use casemate_protocol::code::Code;
 use casemate_protocol::digest::Digest;
 use casemate_protocol::evidence::receipt::JournalPosition;
@@ -13,10 +15,12 @@ use casemate_protocol::tuf::role::RoleName;
 use casemate_protocol::tuf::time::{Clock, UtcTime};
 use tokio::sync::watch;
 
+use super::boundary::{Handed, narrowing};
 use super::duties::Duties;
 use super::error::RuntimeError;
 use super::news;
 use crate::apply::Trees;
+use crate::boundary::connect::Door;
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::identity::Identity;
@@ -49,6 +53,14 @@ pub(super) struct Keeper {
     pub(super) told: Option<u64>,
     /// What was due could not be done: it is tried again.
     pub(super) stuck: Option<Code>,
+    /// What the site takes away from every boundary; read once.
+    pub(super) site: Option<Policy>,
+    /// The way to peers of the policy in force.
+    pub(super) door: Door,
+    /// What was handed over last.
+    pub(super) handed: Option<Handed>,
+    /// This process has to be started anew before it can do what the state asks.
+    pub(super) restart: watch::Sender<bool>,
     /// A bundle is being read: objects that nothing leads to yet may be part of it.
     pub(super) importing: bool,
     /// Objects may be there that nothing leads to any more.
@@ -74,7 +86,12 @@ impl Keeper {
         let trees = Trees::new(&config.state);
         let refusals = store.state().refusals.clone();
         let hub = Hub::new(store.position().size);
+        let site = narrowing(&config.boundary.site);
         let mut keeper = Self {
+            site,
+            door: Door::new(Arc::default()),
+            handed: None,
+            restart: watch::Sender::new(false),
             config,
             store,
             trees,
@@ -139,9 +156,9 @@ impl Keeper {
         Now { moment: self.config.clock.moment(), wall: judged.now, clock: judged.quality }
     }
 
-    /// Nothing is under way for any owner.
+    /// Nothing is under way for any owner, nor for the boundary.
     pub(super) fn is_settled(&self) -> bool {
-        self.store.state().owners.values().all(State::is_settled)
+        !self.is_boundary_on_trial() && self.store.state().owners.values().all(State::is_settled)
     }
 
     pub(super) fn stamp(&self) -> Stamp {
@@ -152,7 +169,7 @@ impl Keeper {
     pub(super) fn commit(&mut self, records: &[Record]) -> Result<JournalPosition, StoreError> {
         let stamp = self.stamp();
         let position = self.store.commit(stamp, records)?;
-        self.hub.publish(position.size, news::receipts(records));
+        self.hub.publish(position.size, news::of_all(records));
         Ok(position)
     }
 

@@ -4,7 +4,7 @@ use casemate_engine::update::{Generation, State};
 use casemate_protocol::code::Code;
 use casemate_protocol::device::id::Owner;
 
-use crate::local_api::event::{EventKind, GenerationEvent, Milestone, ReceiptEvent};
+use crate::local_api::event::{BoundaryEvent, EventKind, GenerationEvent, Milestone, ReceiptEvent};
 use crate::store::Record;
 
 /// What it means that `owner` moved from one state to the other. `code` is how its part of the bundle ended, if the
@@ -34,11 +34,14 @@ pub(super) fn moved(owner: &Owner, before: &State, after: &State, code: Option<C
     }
 }
 
-/// The receipts among `records`.
-pub(super) fn receipts(records: &[Record]) -> impl Iterator<Item = EventKind> {
+/// The receipts among `records`, and what they say of the boundary.
+pub(super) fn of_all(records: &[Record]) -> impl Iterator<Item = EventKind> {
     records.iter().filter_map(|record| match record {
         Record::Receipt { sequence, entry } => {
             Some(EventKind::Receipt(ReceiptEvent { receipt: *sequence, code: entry.code }))
+        }
+        Record::Boundary(moved) if moved.code != Code::AlreadyApplied => {
+            Some(EventKind::Boundary(BoundaryEvent { code: moved.code, policy: moved.after }))
         }
         _ => None,
     })
@@ -56,5 +59,5 @@ pub(super) fn of(state: impl Fn(&Owner) -> State, records: &[Record]) -> Vec<Eve
         Record::Owner { owner, state: after } => Some(moved(owner, &state(owner), after, ended(owner))),
         _ => None,
     });
-    moves.flatten().chain(receipts(records)).collect()
+    moves.flatten().chain(of_all(records)).collect()
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use casemate_engine::boundary;
 use casemate_engine::update::State;
 use casemate_protocol::bundle::part::object_id;
 use casemate_protocol::code::Code;
 use casemate_protocol::digest::Digest;
-use casemate_protocol::evidence::receipt::{BoundaryOutcome, OwnerOutcome, Receipt, Statement, Subject, overall};
+use casemate_protocol::evidence::receipt::{BoundaryOutcome, OwnerOutcome, Receipt, Statement, Subject, overall_with};
 use casemate_protocol::tuf::role::Version;
 
 use super::error::RuntimeError;
@@ -58,6 +59,7 @@ impl Keeper {
         let trees = self.trees.clone();
         let mut ledger = self.ledger(stamp, Vec::new());
         apply::recover(&trees, &mut ledger, &now, &states).map_err(driven)?;
+        self.boundary_event(&boundary::Event::Tick)?;
         self.conclude()?;
         Ok(())
     }
@@ -193,9 +195,9 @@ pub(super) fn draft(bundle: OpenBundle) -> Draft {
         digest: bundle.snapshot,
         timestamp_version: Some(bundle.timestamp_version),
         archive: bundle.archive,
-        code: overall(&bundle.outcomes),
+        code: overall_with(&bundle.outcomes, bundle.boundary.as_ref()),
         owners: bundle.outcomes,
-        boundary: None,
+        boundary: bundle.boundary,
         count: 1,
     }
 }

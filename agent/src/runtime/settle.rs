@@ -8,7 +8,7 @@ use casemate_protocol::canonical;
 use casemate_protocol::code::{Code, Explain};
 use casemate_protocol::device::id::Owner;
 use casemate_protocol::digest::Digest;
-use casemate_protocol::evidence::receipt::{OwnerOutcome, Subject};
+use casemate_protocol::evidence::receipt::{BoundaryOutcome, OwnerOutcome, Subject};
 use casemate_protocol::signed::Unverified;
 use casemate_protocol::tuf::client::Stored;
 use casemate_protocol::tuf::floors::RootFloor;
@@ -97,12 +97,14 @@ impl Keeper {
             return Ok(report);
         }
         self.keep(verdict)?;
-        let accepted = self.acceptance(verdict)?;
+        let boundary = self.boundary_step(verdict)?;
+        let accepted = self.acceptance(verdict, boundary.outcome)?;
         let mut offers = offers(verdict);
         let assigned: BTreeSet<Owner> = verdict.addressee.assignment.owners().into_iter().collect();
         let carried = self.supersede(&offers)?;
         let mut first = self.closing(&carried)?;
         first.extend(accepted);
+        first.extend(boundary.record);
         first.extend(self.refusals_of(verdict));
         offers.retain(|owner, _| !carried.contains(owner));
         let mut states = self.store.state().owners.clone();
@@ -152,6 +154,7 @@ impl Keeper {
         });
         let outcomes: Vec<_> = outcomes.collect();
         bundle.outcomes.extend(outcomes.iter().cloned());
+        bundle.boundary = bundle.boundary.or_else(|| self.superseded_trial());
         let receipt = self.sign_receipt(draft(bundle))?;
         Ok(outcomes.into_iter().map(Record::Outcome).chain([receipt]).collect())
     }
@@ -176,7 +179,7 @@ impl Keeper {
     }
 
     /// What is recorded together with the owners' first step; all it names was kept.
-    fn acceptance(&self, verdict: &Verdict) -> Result<Vec<Record>, Failure> {
+    fn acceptance(&self, verdict: &Verdict, boundary: Option<BoundaryOutcome>) -> Result<Vec<Record>, Failure> {
         let Trust { roots, metadata, floors, .. } = &verdict.trust;
         let mut records = self.root_records(roots)?;
         let newest = records.last().and_then(|record| match record {
@@ -197,6 +200,7 @@ impl Keeper {
                 snapshot: verdict.trust.snapshot,
                 archive: None,
                 outcomes: Vec::new(),
+                boundary,
             },
         })));
         Ok(records)

@@ -49,7 +49,7 @@ impl Keeper {
         }
         let offers = offers(verdict);
         let standings: Vec<_> = offers.iter().map(|(owner, offer)| (owner, self.standing(owner, offer))).collect();
-        if standings.iter().any(|(_, standing)| *standing == Standing::Elsewhere) {
+        if standings.iter().any(|(_, standing)| *standing == Standing::Elsewhere) || self.brings_boundary(verdict) {
             return None;
         }
         if self.store.state().bundle.as_ref().is_some_and(|bundle| bundle.snapshot == trust.snapshot) {
@@ -72,7 +72,8 @@ impl Keeper {
     /// The report on the bundle that was just accepted: final if no owner of it is under way any more.
     pub(super) fn standing_report(&self, trust: &Trust) -> BundleReport {
         let owners = self.outcomes();
-        let code = self.under_way().unwrap_or_else(|| receipt::overall(&owners));
+        let boundary = self.store.state().bundle.as_ref().and_then(|bundle| bundle.boundary);
+        let code = self.under_way().unwrap_or_else(|| receipt::overall_with(&owners, boundary.as_ref()));
         BundleReport { owners, ..blank(code, trust) }
     }
 

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::duties::Duties;
 use super::error::RuntimeError;
 use super::keeper::Keeper;
+use crate::boundary::connect::Door;
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::local_api::hub::Hub;
@@ -30,7 +31,24 @@ pub(super) struct StoreThread {
     desk: Desk,
     hub: Hub,
     duties: watch::Receiver<Duties>,
+    door: Door,
+    restart: watch::Receiver<bool>,
     thread: JoinHandle<Result<(), Failure>>,
+}
+
+/// What leads to and from the keeper.
+struct Ways {
+    hub: Hub,
+    duties: watch::Receiver<Duties>,
+    door: Door,
+    restart: watch::Receiver<bool>,
+}
+
+impl Ways {
+    fn of(keeper: &Keeper) -> Self {
+        let (duties, restart) = (keeper.duties.subscribe(), keeper.restart.subscribe());
+        Self { hub: keeper.hub.clone(), duties, door: keeper.door.clone(), restart }
+    }
 }
 
 impl StoreThread {
@@ -46,7 +64,7 @@ impl StoreThread {
                     return Ok(());
                 }
             };
-            let _asked = opened.send(Ok((keeper.hub.clone(), keeper.duties.subscribe())));
+            let _asked = opened.send(Ok(Ways::of(&keeper)));
             while let Some(Job::Work(work)) = queue.blocking_recv() {
                 work(&mut keeper);
                 keeper.tell_duties();
@@ -57,8 +75,8 @@ impl StoreThread {
             .name("store".into())
             .spawn(work)
             .map_err(|source| RuntimeError::Start { action: "start the store thread", source })?;
-        let (hub, duties) = opening.await.map_err(|_| RuntimeError::Stopping)??;
-        Ok(Self { desk: Desk(jobs), hub, duties, thread })
+        let Ways { hub, duties, door, restart } = opening.await.map_err(|_| RuntimeError::Stopping)??;
+        Ok(Self { desk: Desk(jobs), hub, duties, door, restart, thread })
     }
 
     pub(super) fn desk(&self) -> Desk {
@@ -73,6 +91,16 @@ impl StoreThread {
     /// What the thread wants watched.
     pub(super) fn duties(&self) -> watch::Receiver<Duties> {
         self.duties.clone()
+    }
+
+    /// The way to peers of the policy in force.
+    pub(super) fn door(&self) -> Door {
+        self.door.clone()
+    }
+
+    /// Whether this process has to be started anew.
+    pub(super) fn restart(&self) -> watch::Receiver<bool> {
+        self.restart.clone()
     }
 
     /// Lets the thread finish what it was given before and close the state in order. An import that is still reading

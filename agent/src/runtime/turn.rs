@@ -34,6 +34,15 @@ struct Patient {
     reply: oneshot::Sender<Answer>,
 }
 
+/// Why a loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to, or nobody was left who could ask.
+    Stopped,
+    /// What is in force now takes a new process.
+    Restart,
+}
+
 /// The loop's own state.
 pub(super) struct Turn {
     store: StoreThread,
@@ -61,11 +70,19 @@ impl Turn {
         mut self,
         mut calls: mpsc::Receiver<Request>,
         mut stopped: oneshot::Receiver<()>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Ended, Failure> {
         let hub = self.store.hub();
+        let mut restart = self.store.restart();
+        let mut ended = Ended::Stopped;
         let mut changes = hub.follow(None);
         loop {
+            let ending = *restart.borrow_and_update();
+            if ending && self.importing.is_none() && self.answering.is_empty() {
+                ended = Ended::Restart;
+                break;
+            }
             if self.importing.is_none()
+                && !ending
                 && let Some(order) = self.waiting.pop_front()
             {
                 self.importing = Some(start(self.store.desk(), order, self.progress.clone()));
@@ -73,6 +90,7 @@ impl Turn {
             tokio::select! {
                 biased;
                 _ = &mut stopped => break,
+                Ok(()) = restart.changed() => {}
                 patient = under_way(&mut self.importing) => {
                     self.importing = None;
                     self.patients.extend(patient);
@@ -84,13 +102,15 @@ impl Turn {
                     self.attend().await;
                 }
                 Some(_) = self.answering.join_next() => {}
-                request = calls.recv() => match request {
+                // What runs is answered; whoever asks now finds the next process.
+                request = calls.recv(), if !ending => match request {
                     None => break,
                     Some(request) => self.take(request),
                 }
             }
         }
-        self.close().await
+        self.close().await?;
+        Ok(ended)
     }
 
     fn take(&mut self, Request { call, reply }: Request) {

@@ -15,7 +15,8 @@ use tokio::time::Instant;
 use super::duties::{Duties, LOOK_AGAIN_SECONDS, Trial};
 use super::error::RuntimeError;
 use super::keeper::Keeper;
-use super::store_thread::Desk;
+use super::reach::Reach;
+use super::store_thread::{Desk, StoreThread};
 use crate::clock::WallClock;
 use crate::health::probe::Prober;
 
@@ -32,11 +33,14 @@ pub(super) struct Vigil {
     prober: Prober,
     duties: watch::Receiver<Duties>,
     gates: BTreeMap<(Owner, u64), Gate>,
+    reach: Reach,
 }
 
 impl Vigil {
-    pub(super) fn new(desk: Desk, clock: WallClock, prober: Prober, duties: watch::Receiver<Duties>) -> Self {
-        Self { desk, clock, prober, duties, gates: BTreeMap::new() }
+    pub(super) fn new(store: &StoreThread, clock: WallClock, prober: Prober) -> Self {
+        let (desk, duties) = (store.desk(), store.duties());
+        let reach = Reach::new(store.door(), desk.clone());
+        Self { desk, clock, prober, duties, gates: BTreeMap::new(), reach }
     }
 
     /// Keeps watch until the store thread is gone.
@@ -44,10 +48,11 @@ impl Vigil {
         let mut asked = Instant::now();
         loop {
             let mut nudge = None;
-            let next = self.next(asked);
+            let next = self.next(asked).into_iter().chain(self.reach.next()).min();
             tokio::select! {
                 changed = self.duties.changed() => if changed.is_err() { return },
                 () = until(next) => {}
+                told = self.reach.answered() => if told.is_err() { return } else { continue },
                 Some(somebody) = nudges.recv() => nudge = Some(somebody),
             }
             asked = Instant::now();
@@ -79,7 +84,8 @@ impl Vigil {
             // What fails is logged and remembered by the keeper itself.
             let _done = self.desk.ask(Keeper::tick).await?;
         }
-        let trials = self.duties.borrow_and_update().trials.clone();
+        let Duties { trials, reach, .. } = self.duties.borrow_and_update().clone();
+        self.reach.go(reach, look).await?;
         self.ask(&trials).await;
         for Trial { owner, number, .. } in trials {
             let gate = self.gates.get(&(owner.clone(), number));

@@ -96,6 +96,7 @@ impl Store {
                 if remembered.size > held {
                     damage.get_or_insert(Damage::Lost { held, known: remembered.size });
                     state.owners = remembered.owners;
+                    state.boundary = remembered.boundary.or(state.boundary);
                 }
                 let highest = state.floors.highest(&remembered.floors);
                 raised = highest != state.floors;

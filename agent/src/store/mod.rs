@@ -20,6 +20,7 @@ mod lock;
 mod objects;
 mod record;
 mod small_state;
+mod standing;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -31,4 +32,5 @@ pub use kept_floors::KeptFloors;
 pub use objects::Objects;
 pub use record::{Accepted, Record};
 pub use small_state::{Enrolment, Identity, OpenBundle, OutboxEntry, Refusal, SmallState, Stopped, Trust};
+pub use standing::{BoundaryDocuments, BoundaryMoved, BoundaryStanding, LastChange};
 pub use state::probe;

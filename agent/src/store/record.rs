@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kept_floors::KeptFloors;
 use super::small_state::{Enrolment, OpenBundle, OutboxEntry, Refusal, Trust};
+use super::standing::BoundaryMoved;
 use casemate_protocol::code::Code;
 
 /// One journal entry. The same fold ([`super::SmallState::apply`]) runs live and at replay.
@@ -82,6 +83,8 @@ pub enum Record {
         /// The higher of both, floor by floor.
         floors: KeptFloors,
     },
+    /// The boundary moved, or is to be shown to the enforcer anew. Journalled before anything acts on it.
+    Boundary(Box<BoundaryMoved>),
 }
 
 /// The content of [`Record::Accepted`].
@@ -114,12 +117,16 @@ impl Record {
             Self::Refused { .. } => 10,
             Self::DiskFull { .. } => 11,
             Self::Raised { .. } => 12,
+            Self::Boundary(_) => 13,
         }
     }
 
     /// Something an operator would miss if it were gone: the second copy is flushed after it.
     #[must_use]
     pub const fn is_milestone(&self) -> bool {
-        matches!(self, Self::Enrolled { .. } | Self::Root { .. } | Self::Receipt { .. } | Self::Raised { .. })
+        matches!(
+            self,
+            Self::Enrolled { .. } | Self::Root { .. } | Self::Receipt { .. } | Self::Raised { .. } | Self::Boundary(_)
+        )
     }
 }

@@ -7,13 +7,14 @@ use casemate_protocol::code::Code;
 use casemate_protocol::device::assignment::Assignment;
 use casemate_protocol::device::id::{ApplianceId, Jurisdiction, Owner};
 use casemate_protocol::digest::Digest;
-use casemate_protocol::evidence::receipt::OwnerOutcome;
+use casemate_protocol::evidence::receipt::{BoundaryOutcome, OwnerOutcome};
 use casemate_protocol::tuf::role::RoleName;
 use casemate_protocol::tuf::time::UtcTime;
 use serde::{Deserialize, Serialize};
 
 use super::kept_floors::KeptFloors;
 use super::record::Record;
+use super::standing::BoundaryStanding;
 
 /// Receipts that were taken home and are still remembered, so that the same bundle again returns its earlier receipt.
 const REMEMBERED_RECEIPTS: usize = 64;
@@ -27,6 +28,12 @@ pub struct SmallState {
     pub trust: Trust,
     /// The floors in force.
     pub floors: KeptFloors,
+    /// Roots after the one the appliance was enrolled with, by version, objects: the enforcer walks them too.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub roots: BTreeMap<u64, Digest>,
+    /// Where the boundary stands, once a bundle named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boundary: Option<Box<BoundaryStanding>>,
     /// The assignment in force.
     pub assignment: Option<Assignment>,
     /// Where every owner ever seen stands.
@@ -103,6 +110,9 @@ pub struct OpenBundle {
     pub archive: Option<Digest>,
     /// Owners whose part is final.
     pub outcomes: Vec<OwnerOutcome>,
+    /// The boundary's part, if it has one and that is final.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boundary: Option<BoundaryOutcome>,
 }
 
 /// A receipt that waits, or was taken home.
@@ -142,6 +152,9 @@ impl SmallState {
             Record::Root { digest, floor } => {
                 self.trust.root_version = floor.version.get();
                 self.trust.roles.insert(RoleName::root(), *digest);
+                if !self.is_enrolled_with(digest) {
+                    self.roots.insert(floor.version.get(), *digest);
+                }
                 self.floors.floors.root = Some(floor.clone());
             }
             Record::Raised { floors } => self.floors = floors.clone(),
@@ -165,11 +178,21 @@ impl SmallState {
                 self.bundle = None;
                 self.outbox.insert(*sequence, entry.clone());
             }
+            Record::Boundary(moved) => {
+                self.boundary = Some(Box::new(moved.standing(wall, self.boundary.as_deref())));
+                if let Some(bundle) = &mut self.bundle {
+                    bundle.boundary = bundle.boundary.or(moved.outcome);
+                }
+            }
             Record::Taken { sequence } => self.take(*sequence),
             Record::Refused { code, refusal } => {
                 self.refusals.insert(*code, refusal.clone());
             }
         }
+    }
+
+    fn is_enrolled_with(&self, root: &Digest) -> bool {
+        matches!(&self.enrolment, Enrolment::Confirmed(identity) if identity.root == *root)
     }
 
     fn take(&mut self, sequence: u64) {
@@ -196,6 +219,8 @@ impl SmallState {
         pinned
             .into_iter()
             .chain(self.trust.roles.values().copied())
+            .chain(self.roots.values().copied())
+            .chain(self.boundary.iter().map(|boundary| boundary.offer))
             .chain(self.outbox.values().map(|entry| entry.receipt))
             .chain(manifests)
             .chain(staging)

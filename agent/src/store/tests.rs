@@ -69,6 +69,7 @@ fn accepted(root: u64, number: u64) -> Record {
             snapshot: Digest::of(&number.to_le_bytes()),
             archive: None,
             outcomes: Vec::new(),
+            boundary: None,
         },
     }))
 }

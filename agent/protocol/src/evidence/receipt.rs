@@ -168,8 +168,15 @@ impl Subject {
 /// The overall code of a bundle: the worst of its owners' codes. Where all went well, a change outweighs none.
 #[must_use]
 pub fn overall(owners: &[OwnerOutcome]) -> Code {
+    overall_with(owners, None)
+}
+
+/// As [`overall`], with what became of the boundary.
+#[must_use]
+pub fn overall_with(owners: &[OwnerOutcome], boundary: Option<&BoundaryOutcome>) -> Code {
     let rank = |code: &Code| (code.class(), code.class() == Class::Done && *code != Code::AlreadyApplied);
-    let worst = owners.iter().map(|owner| owner.code).max_by_key(rank).unwrap_or(Code::AlreadyApplied);
+    let codes = owners.iter().map(|owner| owner.code).chain(boundary.map(|boundary| boundary.code));
+    let worst = codes.max_by_key(rank).unwrap_or(Code::AlreadyApplied);
     if worst == Code::Removed { Code::Applied } else { worst }
 }
 

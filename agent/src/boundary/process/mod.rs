@@ -6,7 +6,7 @@
 
 mod capabilities;
 mod confinement;
-pub mod environment;
+mod environment;
 mod error;
 pub mod fence;
 pub mod filter;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::store::kept_floors::KeptFloors;
 use crate::store::record::Record;
 use crate::store::small_state::SmallState;
+use crate::store::standing::BoundaryStanding;
 use casemate_protocol::evidence::crc::crc32c;
 
 /// Bytes of one value: beyond 4 KiB sled's way of storing is not safe against power cuts.
@@ -24,6 +25,9 @@ pub(crate) struct Remembered {
     pub(crate) floors: KeptFloors,
     /// Where the owners stood then.
     pub(crate) owners: BTreeMap<Owner, update::State>,
+    /// Where the boundary stood then.
+    #[serde(default)]
+    pub(crate) boundary: Option<Box<BoundaryStanding>>,
 }
 
 /// Whether `record` changes anything the second copy keeps beside the journal's size.
@@ -35,6 +39,7 @@ pub(super) fn is_kept(record: &Record) -> bool {
         | Record::Enrolled { .. }
         | Record::Owner { .. }
         | Record::Receipt { .. }
+        | Record::Boundary(_)
         | Record::Taken { .. } => true,
         Record::Started { .. }
         | Record::Stopped { .. }
@@ -55,6 +60,7 @@ pub(super) fn touched(records: &[Record], state: &SmallState, size: u64, batch: 
             }
             Record::Enrolled { enrolment } => put("enrolment", enrolment, batch),
             Record::Owner { owner, state } => put(&format!("owner/{owner}"), state, batch),
+            Record::Boundary(_) => put("boundary", &state.boundary, batch),
             Record::Receipt { sequence, .. } | Record::Taken { sequence } => {
                 if let Some(entry) = state.outbox.get(sequence) {
                     put(&format!("outbox/{sequence:016x}"), entry, batch);
@@ -86,6 +92,9 @@ pub(super) fn all(state: &SmallState, size: u64, batch: &mut sled::Batch) {
     put("floors", &state.floors, batch);
     put("trust", &state.trust, batch);
     put("enrolment", &state.enrolment, batch);
+    if state.boundary.is_some() {
+        put("boundary", &state.boundary, batch);
+    }
     state.owners.iter().for_each(|(owner, state)| put(&format!("owner/{owner}"), state, batch));
     state.outbox.iter().for_each(|(sequence, entry)| put(&format!("outbox/{sequence:016x}"), entry, batch));
 }
@@ -135,5 +144,9 @@ pub(super) fn remembered(tree: &sled::Tree) -> Option<Remembered> {
         let name = std::str::from_utf8(key.split(|byte| *byte == 0).next()?).ok()?;
         owners.insert(name.strip_prefix("owner/")?.parse().ok()?, get(tree, name)?);
     }
-    Some(Remembered { size: get(tree, "size")?, floors: get(tree, "floors")?, owners })
+    let boundary = match tree.get(piece_key("boundary", 0)).ok()? {
+        None => None,
+        Some(_) => get(tree, "boundary")?,
+    };
+    Some(Remembered { size: get(tree, "size")?, floors: get(tree, "floors")?, owners, boundary })
 }
