@@ -2,17 +2,19 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint symbols doc deb units bench conformance schemathesis fuzz clean
+.PHONY: help setup build demo test lint symbols doc deb units egress-proof bench conformance schemathesis fuzz clean
 
 CARGO := .ci/cargo
 FUZZ_SECONDS ?= 600
 EXAMPLES ?= 50
+# egress-proof: --long for ten minutes of silence; --programs FOLDER for other programs than the debug build's.
+EGRESS ?=
 # deb: cargo's profile (demo is quick), and the packages' version if not Cargo.toml's.
 PROFILE ?= release
 VERSION ?=
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 demo: ## the main job end to end: a site, two appliances, a stick, receipts, a change that undoes itself, four refusals
 	@.ci/setup demo
@@ -65,6 +67,12 @@ units: ## install, enrol, import, upgrade, downgrade, remove, purge, and a real 
 	cmp target/units/debs/casemate-agent_9.9.9_*.deb target/units/again/*agent*.deb
 	tests/units/boot tests/units/walk target/units/debs 9.9.9
 	tests/units/boot tests/units/web target/units/debs 9.9.9
+
+egress-proof: ## nothing leaves but what the boundary names: all scenarios and 12 planted leakers, an auditor's report (root): make egress-proof [EGRESS=--long]
+	@.ci/setup egress
+	$(CARGO) build --quiet --locked -p casemate -p casemate-agent
+	$(CARGO) build --quiet --locked -p casemate-tests --bin casemate-leaker
+	tests/egress/run $(EGRESS)
 
 bench: ## figures as ratios within one run (several minutes; builds with link-time optimisation)
 	@.ci/setup bench

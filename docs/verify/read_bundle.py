@@ -520,7 +520,7 @@ def network(where, text):
     except ValueError:
         found = None
     need(found, f"{where}: {text} is no network")
-    need(not any(found.network_address in special for special in LEAVES_NO_MACHINE), f"{where}: {text} leaves no machine")
+    need(not any(found.version == special.version and found.overlaps(special) for special in LEAVES_NO_MACHINE), f"{where}: {text} leaves no machine")
     return found
 
 

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use casemate_tests::endurance::endure;
 
-/// What the second half of the bundles may add to memory, KiB: the allocator's pages come and go by a few dozen, and 1 KiB
-/// kept of each bundle would be more.
-const SLACK_KIB: u64 = 256;
+/// What the second half of the bundles may add to memory, KiB. The store thread's heap takes its last pages at any time: from
+/// run to run 50 to 320 KiB. Of 400 bundles, 1.3 KiB kept of each would be more.
+const SLACK_KIB: u64 = 512;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);

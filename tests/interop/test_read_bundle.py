@@ -140,6 +140,15 @@ def test_boundary_documents_are_read_as_strictly_as_the_format_says():
         assert refused.startswith("refused: "), refused
 
 
+def test_a_network_is_one_that_leaves_the_machine_and_never_half_of_everything():
+    reader = load()
+    assert [str(reader.network("x", text)) for text in ("10.20.0.5", "fd00:1::/32")] == ["10.20.0.5/32", "fd00:1::/32"]
+    for text in ["0.0.0.0/0", "128.0.0.0/1", "64.0.0.0/2", "8000::/1", "::ffff:10.0.0.1", "10.0.0.1/8", "10.0.0.0/08",
+                 "10.0.0.0/255.0.0.0", "fe80::1%eth0", "control.example", ""]:
+        with pytest.raises(reader.Refused):
+            reader.network("x", text)
+
+
 def test_a_tenant_leaves_less_of_its_flows_and_never_more():
     reader, flows = load(), json.loads(shown("clinics"))["allow"]["flows"]
 

@@ -56,11 +56,6 @@ impl Daemon {
         }
     }
 
-    /// Waits for its end.
-    pub(crate) fn wait(&mut self) -> std::process::ExitStatus {
-        self.0.wait().unwrap()
-    }
-
     /// Its process.
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
@@ -70,7 +65,7 @@ impl Daemon {
         kill(Pid::from_raw(self.0.id().cast_signed()), signal).unwrap();
     }
 
-    pub(crate) fn stop(mut self, signal: Signal) -> std::process::ExitStatus {
+    fn stop(mut self, signal: Signal) -> std::process::ExitStatus {
         self.signal(signal);
         self.0.wait().unwrap()
     }

@@ -2,11 +2,15 @@
 
 use std::path::Path;
 
+use casemate_protocol::boundary::offer::{Anchor, Contents, judge, write};
+use casemate_protocol::boundary::{Direction, Envelope, Flow, FlowProtocol, Link, Peer, PeerProtocol, Pins, Purpose};
 use casemate_protocol::bundle::appraisal::{Audience, Verdict};
 use casemate_protocol::bundle::manifest::{Consumer, OnChange};
 use casemate_protocol::bundle::probe::Probe;
+use casemate_protocol::digest::Digest;
 use casemate_protocol::tuf::client::Stored;
-use casemate_tests::repository::{Site, clock, device};
+use casemate_protocol::tuf::floors::Floors;
+use casemate_tests::repository::{Site, clock, device, flow, peer, tenant_flows};
 
 use crate::judge::{Shelf, appraise};
 
@@ -86,4 +90,51 @@ fn a_golden_bundle_with_conditions_means_what_it_meant_and_is_written_as_it_was(
     assert!(owners[1].terms.is_plain() && owners[2].terms.is_plain());
     assert_eq!(owners[1].manifest.files.len(), 2);
     assert!(golden("gated.casemate") == gated(), "another byte stands in what is signed");
+}
+
+/// A site with everything a boundary can say, its tenant's document too.
+fn fenced() -> Site {
+    let mut site = Site::fenced();
+    let observe = "2026-04-01T00:00:00Z".parse().unwrap();
+    let envelope = &mut site.boundaries().envelope;
+    (envelope.dhcp, envelope.observe) = (true, true);
+    envelope.networks.push("fd00:20::/32".parse().unwrap());
+    let control = peer("control", "10.20.0.5", 8443);
+    envelope.pins = Some(vec![control.pins.current, Digest::of(b"next"), peer("broker", "10.20.0.6", 1).pins.current]);
+    let bound = Digest::of(&site.issue().content[Envelope::TARGET]);
+    site.envelope = Some(bound);
+    let pins = Pins { next: Some(Digest::of(b"next")), ..control.pins };
+    let broker = peer("broker", "10.20.0.6", 8883);
+    let broker = Peer { protocol: PeerProtocol::Mqtts, purpose: Purpose::Broker, ..broker };
+    let echo = Flow { protocol: FlowProtocol::Echo, ports: None, ..flow("fd00:20::/64", "1", None) };
+    let inward = Flow { direction: Direction::In, protocol: FlowProtocol::Udp, ..flow("10.20.2.0/24", "514", None) };
+    let lan = site.lan();
+    lan.peers = vec![Peer { pins, required: true, ..control }, broker];
+    lan.flows.extend([echo, inward]);
+    lan.link = Link { gateways: vec!["10.20.0.1".parse().unwrap()], dhcp: true };
+    lan.observe_until = Some(observe);
+    site.owner("tenant.north").boundary = Some(tenant_flows(&[flow("10.20.9.7", "443", None)]));
+    site.root = 2;
+    site
+}
+
+#[test]
+fn a_golden_boundary_and_its_offer_mean_what_they_meant_and_are_written_as_they_were() {
+    let boundary = |name: &str| golden(&format!("../offer-v1/{name}"));
+    let stored = Stored { root: boundary("1.root.json"), ..Stored::default() };
+    let (bundle, offer) = (boundary("fenced.casemate"), boundary("offer"));
+    let audience = Audience::Appliance(device("lux-002"));
+    let verdict = appraise(&bundle, stored, clock(), audience, &mut Shelf::default()).unwrap().finish().unwrap();
+    let signed = verdict.addressee.boundary.outcome.clone().unwrap();
+    assert_eq!(
+        signed.policy.entries(),
+        String::from_utf8(boundary("entries.txt")).unwrap().lines().collect::<Vec<_>>()
+    );
+    let anchor = Anchor::parse(&boundary("anchor.json")).unwrap();
+    let found = judge(&offer, &anchor, &Floors::default(), clock()).unwrap();
+    assert_eq!(found.policy, signed.allow);
+    let site = fenced();
+    assert!(bundle == site.issue().bundle().bytes(), "another byte stands in what is signed");
+    let roots = site.issue().roots.split_off(1);
+    assert!(offer == write(&Contents::of(&verdict, &roots).unwrap()).unwrap(), "another byte stands in an offer");
 }

@@ -15,7 +15,29 @@ pub struct Network {
     length: u8,
 }
 
+/// Loopback, link-local, multicast, unspecified and mapped addresses, and those that IPv4 reserves (RFC 6890). A network
+/// that holds some of them cannot be written either: half of everything is too much as well.
+const LEAVES_NO_MACHINE: [Network; 9] = [
+    Network::v4([0, 0, 0, 0], 8),
+    Network::v4([127, 0, 0, 0], 8),
+    Network::v4([169, 254, 0, 0], 16),
+    Network::v4([224, 0, 0, 0], 3),
+    Network::v6([0, 0, 0, 0, 0, 0, 0, 0], 128),
+    Network::v6([0, 0, 0, 0, 0, 0, 0, 1], 128),
+    Network::v6([0, 0, 0, 0, 0, 0xffff, 0, 0], 96),
+    Network::v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10),
+    Network::v6([0xff00, 0, 0, 0, 0, 0, 0, 0], 8),
+];
+
 impl Network {
+    const fn v4([a, b, c, d]: [u8; 4], length: u8) -> Self {
+        Self { first: IpAddr::V4(Ipv4Addr::new(a, b, c, d)), length }
+    }
+
+    const fn v6([a, b, c, d, e, f, g, h]: [u16; 8], length: u8) -> Self {
+        Self { first: IpAddr::V6(Ipv6Addr::new(a, b, c, d, e, f, g, h)), length }
+    }
+
     /// The network of one address.
     ///
     /// # Errors
@@ -34,11 +56,7 @@ impl Network {
         if network.masked(first) != number(first) {
             return Err(refuse("bits are set behind the prefix"));
         }
-        let special = match first {
-            IpAddr::V4(address) => is_special_v4(address),
-            IpAddr::V6(address) => is_special_v6(address),
-        };
-        if special {
+        if LEAVES_NO_MACHINE.iter().any(|special| network.intersection(special).is_some()) {
             return Err(refuse("loopback, link-local, multicast, unspecified and mapped addresses leave no machine"));
         }
         Ok(network)
@@ -97,25 +115,11 @@ fn number(address: IpAddr) -> u128 {
     }
 }
 
-fn is_special_v4(address: Ipv4Addr) -> bool {
-    let [first, ..] = address.octets();
-    first == 0 || first >= 224 || address.is_loopback() || address.is_link_local()
-}
-
-fn is_special_v6(address: Ipv6Addr) -> bool {
-    let [first, ..] = address.segments();
-    address.is_unspecified()
-        || address.is_loopback()
-        || address.is_multicast()
-        || first & 0xffc0 == 0xfe80
-        || address.to_ipv4_mapped().is_some()
-}
-
 impl FromStr for Network {
     type Err = BoundaryError;
 
-    /// No bits behind the prefix; no loopback, link-local, multicast, unspecified or IPv4-mapped addresses. So
-    /// `0.0.0.0/0`, everything there is, cannot be written.
+    /// No bits behind the prefix; no loopback, link-local, multicast, unspecified or IPv4-mapped addresses in it. So
+    /// `0.0.0.0/0`, everything there is, cannot be written, nor can half of it.
     fn from_str(text: &str) -> Result<Self, BoundaryError> {
         let refuse = || BoundaryError::Network {
             text: text.chars().take(80).collect(),

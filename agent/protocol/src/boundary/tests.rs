@@ -55,11 +55,17 @@ fn a_network_that_is_none_or_leaves_no_machine_cannot_be_written() {
         "fe80::/10",
         "ff00::/8",
         "::ffff:10.0.0.1",
+        "128.0.0.0/1",
+        "64.0.0.0/2",
+        "168.0.0.0/7",
+        "8000::/1",
+        "c000::/2",
+        "::/64",
         "010.0.0.1",
     ] {
         assert!(text.parse::<Network>().is_err(), "{text}");
     }
-    for text in ["10.20.0.0/16", "10.20.0.5", "fd00:1::/32", "2001:db8::1"] {
+    for text in ["10.20.0.0/16", "10.20.0.5", "126.0.0.0/8", "192.0.0.0/4", "fc00::/7", "2000::/3", "2001:db8::1"] {
         assert_eq!(network(text).to_string(), text);
     }
 }

@@ -20,7 +20,10 @@ const KEPT: &[&str] = &[
 
 /// Returns if the environment holds nothing but what is kept; else the program starts again without the rest, in this
 /// process. Loader variables such as `LD_PRELOAD` had their effect before, and have none on what starts now.
-pub(super) fn clear() -> Result<(), ConfineError> {
+///
+/// # Errors
+/// The program could not be started again.
+pub fn clear() -> Result<(), ConfineError> {
     let is_kept = |name: &OsStr| KEPT.iter().any(|kept| name == *kept);
     if std::env::vars_os().all(|(name, _)| is_kept(&name)) {
         return Ok(());

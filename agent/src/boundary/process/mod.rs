@@ -6,7 +6,7 @@
 
 mod capabilities;
 mod confinement;
-mod environment;
+pub mod environment;
 mod error;
 pub mod fence;
 pub mod filter;
