@@ -8,8 +8,9 @@ use casemate_protocol::code::{Code, Explain};
 use casemate_protocol::digest::Digest;
 use casemate_protocol::tuf::floors::Floors;
 use casemate_protocol::tuf::profile::boundary_role;
+use casemate_protocol::tuf::role::RoleName;
 use casemate_protocol::tuf::time::Clock;
-use casemate_tests::repository::{Bundle, Site, clock, device, flow, peer, signed_at, tenant_flows};
+use casemate_tests::repository::{Bundle, Site, clock, device, flow, peer, sign, signed_at, tenant_flows};
 
 use crate::judge::verdict;
 
@@ -307,4 +308,22 @@ fn what_is_no_offer_is_not_written() {
     let mut site = Site::fenced();
     site.boundaries().signers = vec!["alice"];
     assert!(Contents::of(&verdict_of(&site, "lux-002"), &[]).is_none(), "a refused boundary is not offered");
+}
+
+#[test]
+fn of_the_roles_that_list_assignments_an_offer_holds_those_that_lead_to_its_own() {
+    let site = Site::fenced();
+    let mut verdict = verdict_of(&site, "lux-002");
+    let role = |content: serde_json::Value| sign(&content, &["alice"]);
+    let none = || serde_json::json!({});
+    let top = serde_json::json!({ "version": 1, "targets": none(), "delegations": none() });
+    let ours = serde_json::json!({ "version": 2, "targets": { "appliances/lux-002.json": none() } });
+    let other = serde_json::json!({ "version": 3, "targets": { "appliances/lux-001.json": none() } });
+    for (name, content) in [("appliances", top), ("appliances-0", ours), ("appliances-1", other)] {
+        verdict.trust.metadata.insert(RoleName::strict(name).unwrap(), role(content));
+    }
+    let held = members(&write(&Contents::of(&verdict, &[]).unwrap()).unwrap());
+    let names: Vec<_> =
+        held.iter().map(|(kind, _)| kind.to_string()).filter(|name| name.contains("appliances")).collect();
+    assert_eq!(names, ["metadata/1.appliances.json", "metadata/2.appliances-0.json"]);
 }

@@ -7,6 +7,7 @@ use super::error::OfferError;
 use crate::boundary::{Boundary, Envelope};
 use crate::bundle::appraisal::{Papers, Verdict};
 use crate::bundle::archive::{MemberKind, Writer};
+use crate::device::assignment::Assignment;
 use crate::digest::Digest;
 use crate::signed::Unverified;
 use crate::tuf::profile;
@@ -17,7 +18,8 @@ use crate::tuf::role::{RoleName, Version};
 pub struct Contents<'a> {
     /// Every root after the one the appliance was enrolled with, in order.
     pub roots: &'a [Vec<u8>],
-    /// Metadata by role ([`crate::bundle::appraisal::Trust::metadata`]); owners' roles in it are left out.
+    /// Metadata by role ([`crate::bundle::appraisal::Trust::metadata`]); owners' roles in it are left out, and roles
+    /// that list other assignments only.
     pub metadata: &'a BTreeMap<RoleName, Vec<u8>>,
     /// The appliance's assignment.
     pub assignment: &'a [u8],
@@ -54,7 +56,8 @@ pub fn write(contents: &Contents<'_>) -> Result<Vec<u8>, OfferError> {
         metadata(role, contents.metadata.get(role).ok_or_else(|| OfferError::Metadata { role: role.clone() })?)?;
     }
     let bins = contents.metadata.iter().filter(|(role, _)| !top.contains(role) && !profile::is_owner(role));
-    for (role, raw) in bins {
+    let target = assigned(contents.assignment);
+    for (role, raw) in bins.filter(|(_, raw)| leads_to(target.as_deref(), raw)) {
         metadata(role, raw)?;
     }
     append(&mut offer, contents.assignment)?;
@@ -74,6 +77,19 @@ pub fn write(contents: &Contents<'_>) -> Result<Vec<u8>, OfferError> {
         length if length > MAX_OFFER => Err(OfferError::Length(length)),
         _ => Ok(offer),
     }
+}
+
+/// The target path of the assignment.
+fn assigned(raw: &[u8]) -> Option<String> {
+    let assignment: Assignment = serde_json::from_slice(raw).ok()?;
+    Some(Assignment::target_path(&assignment.appliance))
+}
+
+/// Whether a role lists `target`, or delegates further: a bundle for many brings many that do neither.
+fn leads_to(target: Option<&str>, raw: &[u8]) -> bool {
+    let Ok(document) = Unverified::parse(raw) else { return false };
+    let listed = |target: &str| document.signed().get("targets").is_some_and(|targets| targets.get(target).is_some());
+    target.is_some_and(listed) || document.signed().get("delegations").is_some()
 }
 
 fn append(offer: &mut Vec<u8>, content: &[u8]) -> Result<(), OfferError> {
