@@ -4,6 +4,7 @@
 pub mod appliance;
 pub mod endurance;
 pub mod http;
+pub mod namespace;
 pub mod openapi;
 pub mod repository;
 pub mod state_folder;

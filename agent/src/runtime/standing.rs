@@ -65,6 +65,7 @@ impl Keeper {
             .collect();
         let codes = owners.iter().map(|owner| owner.code);
         let codes = codes.chain(verdict.addressee.owners.iter().filter_map(refused_code));
+        let codes = codes.chain(self.boundary_again(verdict));
         let code = codes.max_by_key(|code| code.class()).unwrap_or(Code::AlreadyApplied);
         Some(BundleReport { owners, receipt: Some(receipt), ..blank(code, trust) })
     }

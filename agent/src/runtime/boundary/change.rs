@@ -86,6 +86,13 @@ impl Keeper {
         }
     }
 
+    /// Why the boundary of a bundle that is here again is not what is in force, if it is not.
+    pub(in crate::runtime) fn boundary_again(&self, verdict: &Verdict) -> Option<Code> {
+        let fell_back =
+            || matches!(self.standing_boundary()?.state, State::FellBack { .. }).then_some(Code::FailedBefore);
+        verdict.addressee.boundary.outcome.as_ref().map_or_else(|refusal| Some(refusal.code()), |_| fell_back())
+    }
+
     /// What the receipt of the bundle that is superseded says of its boundary, if that is still on trial.
     pub(in crate::runtime) fn superseded_trial(&self) -> Option<BoundaryOutcome> {
         let standing = self.standing_boundary().filter(|standing| standing.state.is_on_trial())?;
