@@ -56,6 +56,11 @@ impl Daemon {
         }
     }
 
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) -> std::process::ExitStatus {
+        self.0.wait().unwrap()
+    }
+
     /// Its process.
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
@@ -65,7 +70,7 @@ impl Daemon {
         kill(Pid::from_raw(self.0.id().cast_signed()), signal).unwrap();
     }
 
-    fn stop(mut self, signal: Signal) -> std::process::ExitStatus {
+    pub(crate) fn stop(mut self, signal: Signal) -> std::process::ExitStatus {
         self.signal(signal);
         self.0.wait().unwrap()
     }

@@ -11,6 +11,7 @@ mod addressing; // whom a bundle is for, and when
 mod archive; // archives that are not as packed
 mod boundary; // boundaries in bundles, from the stick to the policy in force
 mod boundary_documents; // boundary documents in bundles: what the judge makes of them
+mod boundary_trial; // the boundary on an appliance: in force, on trial, given up, restarted for
 mod clock; // 1970, 2038, ten years ahead and back
 mod confinement; // what the kernel refuses the agent's own process, really tried
 mod consumer; // services reconfigured by bundles: a real nginx, and the page's examples

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use casemate_protocol::code::{Code, Explain};
+use casemate_protocol::digest::Digest;
 use casemate_protocol::evidence::dsse::{DsseError, Envelope};
 use casemate_protocol::evidence::health::{self, HealthError, HealthReport, HealthState};
 use casemate_protocol::evidence::receipt::{self, ReceiptError, VerifiedStatement};
@@ -150,9 +151,17 @@ fn row(path: &Path, verified: &VerifiedStatement) -> [String; 7] {
         };
         format!("{} {}->{} {}", owner.id, number(&owner.before), number(&owner.after), owner.code)
     });
-    let owners = owners.collect::<Vec<_>>().join("; ");
+    let owners = owners.chain(receipt.boundary.as_ref().map(boundary)).collect::<Vec<_>>().join("; ");
     let (id, number) = (receipt.appliance.to_string(), receipt.sequence.to_string());
     [name(path), id, number, receipt.code.to_string(), subject, owners, receipt.time.to_string()]
+}
+
+/// What became of the boundary; policies by the beginning of their digests.
+fn boundary(outcome: &receipt::BoundaryOutcome) -> String {
+    let brief = |policy: Option<Digest>| {
+        policy.map_or_else(|| "-".to_owned(), |policy| policy.to_string().chars().take(8).collect())
+    };
+    format!("boundary {}->{} {}", brief(outcome.before), brief(outcome.after), outcome.code)
 }
 
 fn name(path: &Path) -> String {
