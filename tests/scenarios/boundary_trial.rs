@@ -1,7 +1,6 @@
 //! The boundary on an appliance: in force, on trial, given up; what is handed over, and what health and receipts say.
 
 use std::net::SocketAddr;
-use std::process::Command;
 
 use casemate_agent::boundary::force::Force;
 use casemate_agent::local_api::answer::{BoundaryReport, Narrower};
@@ -14,8 +13,8 @@ use casemate_protocol::evidence::health::{BoundaryHealth, Enforcement, HealthSta
 use casemate_protocol::evidence::receipt::BoundaryOutcome;
 use casemate_protocol::tuf::floors::Floors;
 use casemate_tests::appliance::Appliance;
+use casemate_tests::namespace::{in_namespace, run};
 use casemate_tests::repository::{Site, clock, flow, peer};
-use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
@@ -85,20 +84,13 @@ fn enforced(appliance: &Appliance, site: &Site) -> Policy {
     in_force(&accepted.policy, Some(&narrowing.allow), None)
 }
 
-/// Runs `test` where only root may, in a network of its own: loopback has the peers' addresses, and nothing else is there.
+/// Runs `test`, if root does, in a network of its own: loopback has the peers' addresses, and nothing else is there.
 fn in_own_network(test: impl FnOnce() + Send) {
-    if !nix::unistd::geteuid().is_root() {
-        return;
-    }
-    std::thread::scope(|scope| {
-        let alone = move || {
-            unshare(CloneFlags::CLONE_NEWNET).unwrap();
-            for arguments in [&["link", "set", "lo", "up"][..], &["addr", "add", "10.20.0.0/16", "dev", "lo"]] {
-                assert!(Command::new("ip").args(arguments).status().unwrap().success());
-            }
-            test();
-        };
-        scope.spawn(alone).join().unwrap();
+    in_namespace(|| {
+        for arguments in [&["link", "set", "lo", "up"][..], &["addr", "add", "10.20.0.0/16", "dev", "lo"]] {
+            let _said = run("ip", arguments);
+        }
+        test();
     });
 }
 

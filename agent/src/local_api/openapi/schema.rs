@@ -119,7 +119,8 @@ impl Source {
                 Item::Type(item) => item.ident.to_string(),
                 _ => continue,
             };
-            self.items.insert(name, item);
+            // What an answer calls by a name comes first; the same name further down is another's business.
+            self.items.entry(name).or_insert(item);
         }
     }
 
