@@ -27,7 +27,7 @@ pub(super) fn note(sequence: u64, kind: &EventKind) {
             tracing::info!(sequence, receipt, %code, "a receipt was written");
         }
         EventKind::Boundary(BoundaryEvent { code, policy }) => {
-            tracing::info!(sequence, %code, %policy, "the boundary changed");
+            tracing::info!(sequence, %code, digest = %policy, "the boundary changed");
         }
         EventKind::Reset => {}
     }

@@ -13,7 +13,7 @@ mod start;
 pub use start::start;
 
 /// Every field an event may carry. `.ci/house` compares the program's events with this list.
-pub const KEYS: [&str; 22] = [
+pub const KEYS: [&str; 23] = [
     "bytes",      // a length
     "code",       // an outcome's stable word
     "consumer",   // a consumer's name in the manifest
@@ -26,6 +26,7 @@ pub const KEYS: [&str; 22] = [
     "outcome",    // what a consumer reported
     "owner",      // who signs a subtree
     "path",       // a path of the configuration or the state
+    "peer",       // a peer's name in the boundary
     "probe",      // a declared probe, as signed
     "reason",     // a hyphenated word
     "receipt",    // a receipt's number

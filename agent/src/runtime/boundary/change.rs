@@ -52,7 +52,7 @@ impl Keeper {
             Ok(signed) => signed,
             Err(refusal) => {
                 let (code, now) = (refusal.code(), Some(self.policy_in_force().digest()));
-                tracing::warn!(%code, why = %refusal, "the boundary is refused; what was in force stays");
+                tracing::warn!(%code, error = %refusal, "the boundary is refused; what was in force stays");
                 let outcome = Some(BoundaryOutcome { code, before: now, after: now });
                 return Ok(BoundaryStep { record: None, outcome });
             }
@@ -111,7 +111,7 @@ impl Keeper {
         }
         let moved = self.moved(&standing.state, step, standing.documents, standing.offer);
         if moved.code == Code::BoundaryUnreached {
-            tracing::warn!(code = %moved.code, policy = %moved.after, "a required peer was not reached");
+            tracing::warn!(code = %moved.code, digest = %moved.after, "a required peer was not reached");
         }
         self.commit(&[Record::Boundary(Box::new(moved))])?;
         self.conclude()?;

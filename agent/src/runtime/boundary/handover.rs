@@ -38,7 +38,7 @@ pub(in crate::runtime) fn narrowing(path: &Path) -> Option<Policy> {
             Err(error) => error.to_string(),
         },
     };
-    tracing::error!(code = %Code::BoundaryInvalid, why = %told, "the site's narrowing cannot be read: nothing is allowed");
+    tracing::error!(code = %Code::BoundaryInvalid, error = %told, "the site's narrowing cannot be read: nothing is allowed");
     Some(Policy::default())
 }
 
@@ -49,7 +49,7 @@ impl Keeper {
             return;
         }
         if let Err(failure) = self.hand_over() {
-            tracing::error!(code = %failure.code, why = %failure.told(), "the boundary cannot be handed over now");
+            tracing::error!(code = %failure.code, error = %failure.told(), "the boundary cannot be handed over now");
             self.stuck = Some(failure.code);
         }
     }
