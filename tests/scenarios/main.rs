@@ -18,6 +18,7 @@ mod consumer; // services reconfigured by bundles: a real nginx, and the page's 
 mod daemon; // the real program: socket, signals, users, kill -9
 mod disorder; // bundles, reports, time and restarts in any order
 mod door; // whom the agent connects to
+mod enforcer; // the boundary in the kernel: attacks on the enforcer, frames on the wire
 mod enrolment; // request, grant, words
 mod firmware; // slots: kill -9 at any moment, the order of flushes
 mod firmware_service; // firmware from a bundle to its slot, with the real agent

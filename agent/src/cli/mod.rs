@@ -105,6 +105,8 @@ pub fn main(clock: WallClock) -> ExitCode {
         Verb::Consumer(_) | Verb::Boundary(boundary::Boundary::Watch(_)) => {
             telemetry::start(level(cli.verbose).unwrap_or(tracing::Level::INFO));
         }
+        // What is refused is told with its cause.
+        Verb::Boundary(_) => telemetry::start(level(cli.verbose).unwrap_or(tracing::Level::WARN)),
         _ => telemetry::start(level(cli.verbose).unwrap_or(tracing::Level::ERROR)),
     }
     let json = cli.json;

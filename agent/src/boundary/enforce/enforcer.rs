@@ -129,9 +129,10 @@ impl Enforcer {
             // Before the kernel has it: what was ever in force is never older than the floors.
             kept.remember(&last).or_else(|error| keep_on(&plan.decision, error))?;
         }
+        let run = self.run_folder()?;
         let ruleset = Loader::new(&self.places).load(&plan.decision.policy, plan.host)?;
         let status = status_of(&plan.decision, plan.observe, &ruleset);
-        place(&self.run_folder()?.join(status::FILE), &text(&status), 0o644)?;
+        place(&run.join(status::FILE), &text(&status), 0o644)?;
         if let Some(unit) = &self.places.unit {
             unit.follow(&plan.decision.policy);
         }
