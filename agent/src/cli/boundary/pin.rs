@@ -38,7 +38,7 @@ impl PinArguments {
         };
         pin.confirm(&words, &self.kept)?;
         eprintln!("The words are the same: pinned.");
-        eprintln!("Next: systemctl enable --now casemate-boundary.path casemate-boundary.service");
+        eprintln!("Next: docs/boundary.md says how to check, observe and enable it.");
         Ok(Code::Applied)
     }
 }
