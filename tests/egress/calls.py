@@ -21,6 +21,7 @@ INET = re.compile(r'\{sa_family=AF_INET, sin_port=htons\((\d+)\), sin_addr=inet_
 INET6 = re.compile(r'\{sa_family=AF_INET6, sin6_port=htons\((\d+)\), sin6_flowinfo=htonl\(\d+\), '
                    r'inet_pton\(AF_INET6, "([0-9a-f:.]+)", &sin6_addr\), sin6_scope_id=[^}]*\}')
 UNIX = re.compile(r'\{sa_family=AF_UNIX, sun_path=(@?)"([^"]*)"(\.\.\.)?\}')
+NETLINK = re.compile(r"\{sa_family=AF_NETLINK, nl_pid=[^}]*\}")
 SOCKET = re.compile(r"(AF_\w+|0x[0-9a-f]+[^,]*), ([^,]+), (.*)")
 PROGRAM = re.compile(r'"([^"]*)"')
 
@@ -70,7 +71,7 @@ def breach(call, policy):
     if call.name in ADDRESSED:
         return breach_of_address(call, policy)
     if call.name == "socket":
-        return breach_of_socket(call.arguments)
+        return breach_of_socket(call.arguments, policy)
     if call.name in ("execve", "execveat"):
         program = PROGRAM.search(call.arguments)
         return None if program and program[1] in policy.programs else "program"
@@ -81,7 +82,7 @@ def breach(call, policy):
     return call.name  # io_uring, and whatever else was traced
 
 
-def breach_of_socket(arguments):
+def breach_of_socket(arguments, policy):
     match = SOCKET.match(arguments)
     if not match:
         return "unreadable"
@@ -89,6 +90,8 @@ def breach_of_socket(arguments):
     if family == "AF_UNIX":
         return None
     if family in ("AF_INET", "AF_INET6") and kind == "SOCK_STREAM" and protocol in ("IPPROTO_IP", "IPPROTO_TCP", "0"):
+        return None
+    if family == "AF_NETLINK" and protocol in policy.netlink:
         return None
     return f"socket {family} {kind} {protocol}"
 
@@ -111,4 +114,6 @@ def breach_of_address(call, policy):
         known += 1
         if abstract or cut or not path.startswith(policy.unix):
             return f"local socket {path}"
+    if policy.netlink:
+        known += len(NETLINK.findall(text))
     return None if known == len(families) else "unreadable"

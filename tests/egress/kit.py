@@ -1,4 +1,5 @@
 """What scenarios are made of: an operator's site with its bundles, and an enrolled appliance to copy."""
+import hashlib
 import json
 import os
 import pathlib
@@ -12,6 +13,8 @@ import plan
 URL = f"http://{plan.OUTSIDE}/collect"
 HOST = "telemetry.example.org"
 GROUP = "clinics"
+RESTART = 75   # the agent's exit status where it has itself started anew
+PATIENCE = 60  # seconds
 
 
 class Operator:
@@ -26,7 +29,23 @@ class Operator:
         return said
 
     def found(self):
-        self.casemate("init", "site", "--jurisdiction", "LU", "--demo")
+        (self.folder / "envelope.toml").write_text('networks = ["10.20.0.0/16"]\n')
+        self.casemate("init", "site", "--jurisdiction", "LU", "--demo", "--envelope", "envelope.toml")
+
+    def assign(self, appliance, boundary):
+        inventory = self.folder / "site/appliances.csv"
+        lines = [line.rstrip(",") + f",{boundary}" if line.startswith(f"{appliance},") else line
+                 for line in inventory.read_text().splitlines()]
+        inventory.write_text("\n".join(lines) + "\n")
+
+    def bound(self, name, **peers):
+        """The boundary of that name: peers by id, each with its address and whether it is required."""
+        blocks = [f'[[peer]]\nid = "{peer}"\nprotocol = "https"\naddress = "{address}"\nport = {port}\n'
+                  f'pin = "{hashlib.sha256(peer.encode()).hexdigest()}"\npurpose = "repository"\n'
+                  f'required = {str(required).lower()}\n' for peer, ((address, port), required) in peers.items()]
+        file = self.folder / f"site/boundary/{name}.toml"
+        file.write_text("\n".join([*blocks, f'[link]\ngateways = ["{plan.GATEWAY}"]\n']))
+        own(file.parent)
 
     def words(self, appliance):
         said = self.casemate("appliance", "list", "--json")
@@ -68,9 +87,23 @@ class Enforcer:
         self.config.write_text(f'state = "{state}"\nenforcement = "host"\n[boundary]\nrun = "{folder}/run"\n'
                                f'site = "{folder}/narrowing.json"\n')
 
-    def enforce(self, network, *arguments):
-        return network.inside("appliance", self.place.program("casemate-agent"), "--config", self.config, "boundary",
-                              "enforce", "--kept", self.folder / "kept", *arguments)
+    def command(self, *arguments):
+        return [self.place.program("casemate-agent"), "--config", self.config, "boundary", *map(str, arguments), "--kept",
+                self.folder / "kept"]
+
+    def deny_all(self, network):
+        """Before anything is signed. Nothing of it is traced: it is done before a run begins."""
+        network.inside("appliance", *self.command("enforce", "--deny-all"))
+
+    def pin(self, session, grant, words):
+        status, said = session.run(self.command("pin", grant, "--words", words), user=0)
+        assert status == 0, said
+
+    def enforce(self, session):
+        """As the path unit does where the agent has handed something over."""
+        status, said = session.run(self.command("enforce"), env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}, user=0)
+        assert status == 0, said
+        session.network.filtered = lambda network: network.inside("appliance", *self.command("enforce"))
 
 
 def own(path):
@@ -84,11 +117,11 @@ def own(path):
 class Appliance:
     """The agent with its state and configuration, in a session."""
 
-    def __init__(self, session, state=None, folder=None, reserve="1 MiB"):
+    def __init__(self, session, state=None, folder=None, reserve="1 MiB", enforcer=None):
         self.session, self.folder = session, folder or session.disk / "appliance"
         self.folder.mkdir(exist_ok=True)
         (self.folder / "stick").mkdir(exist_ok=True)
-        self.config = self.folder / "agent.toml"
+        self.config, self.enforcer, self.env = self.folder / "agent.toml", enforcer, None
         self.configure(f'reserve = "{reserve}"\n')
         if state:
             shutil.copytree(state, self.folder / "state", symlinks=True)
@@ -97,12 +130,23 @@ class Appliance:
 
     def configure(self, more=""):
         where = self.folder
-        self.config.write_text(f'state = "{where}/state"\nstick = "{where}/stick"\nenforcement = "process-only"\n{more}'
+        enforcement = '"process-only"'
+        if self.enforcer:
+            enforcement = '"host"'
+            more += f'[boundary]\nrun = "{self.enforcer.folder}/run"\nsite = "{self.enforcer.folder}/narrowing.json"\n'
+        self.config.write_text(f'state = "{where}/state"\nstick = "{where}/stick"\nenforcement = {enforcement}\n{more}'
                                f'[local.admin]\nsocket = "{where}/agent.sock"\n')
 
     def agent(self, *arguments, env=None):
+        """Runs a command to its end. Meanwhile the daemon, if there is one, is started anew as its unit would."""
         program = self.session.place.program("casemate-agent")
-        return self.session.run([program, "--config", self.config, *arguments], env)
+        number = self.session.start([program, "--config", self.config, *arguments], env)
+        deadline = time.monotonic() + PATIENCE
+        while (status := self.session.poll(number)) is None:
+            assert time.monotonic() < deadline, f"casemate-agent {' '.join(map(str, arguments))}: takes too long"
+            self.renew()
+            time.sleep(0.02)
+        return status, self.session.said(number)
 
     def works(self, *arguments, env=None):
         status, said = self.agent(*arguments, env=env)
@@ -113,17 +157,37 @@ class Appliance:
         status, said = self.agent(*arguments)
         assert status != 0 and code in said, f"casemate-agent {' '.join(map(str, arguments))}: expected {code}: {said}"
 
-    def start(self, env=None):
+    def asks(self, *arguments):
+        """What a command answers as JSON."""
+        said = self.works("--json", *arguments)
+        return json.loads(said[said.index("{"):])
+
+    def begin(self):
         program = self.session.place.program("casemate-agent")
+        self.number = self.session.start([program, "--config", self.config, "run"], self.env)
+
+    def renew(self):
+        """Does what the service manager does where the daemon has ended for a new process: the enforcer first."""
+        if self.number is not None and (status := self.session.poll(self.number)) is not None:
+            assert status == RESTART, f"the agent ended with {status}: {self.session.said(self.number)}"
+            if self.enforcer:
+                self.enforcer.enforce(self.session)
+            self.begin()
+
+    def start(self, env=None):
+        self.env = env
         self.socket.unlink(missing_ok=True)
-        self.number = self.session.start([program, "--config", self.config, "run"], env)
-        deadline = time.monotonic() + 30
+        self.begin()
+        deadline = time.monotonic() + PATIENCE
         while not answers(self.socket):
             assert time.monotonic() < deadline, f"the agent does not answer: {self.session.said(self.number)}"
+            self.renew()
             time.sleep(0.02)
 
     def stop(self, how=signal.SIGTERM):
-        return self.session.kill(self.number, how)
+        self.renew()
+        number, self.number = self.number, None
+        return self.session.kill(number, how)
 
     def current(self, path):
         return (self.folder / f"state/current/groups/{GROUP}" / path).read_text()

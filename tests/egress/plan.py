@@ -6,6 +6,7 @@ APPLIANCE, APPLIANCE_V6 = "10.20.0.50", "fd00:20::50"
 GATEWAY, GATEWAY_V6 = "10.20.0.1", "fd00:20::1"
 CONTROL = ("10.20.0.5", 8443)
 BROKER = ("10.20.0.6", 8883)
+ABSENT = ("10.20.0.9", 8443)  # a peer's address at which nobody is
 LINK = ("10.99.0.1", "10.99.0.2", "fd00:99::1", "fd00:99::2")  # from the country to the world
 OUTSIDE, RESOLVER, OUTSIDE_V6 = "198.51.100.7", "192.0.2.53", "2001:db8::7"
 MARK = 0x88B5  # ethertype of the canary frames (IEEE 802 local experimental 1)
@@ -20,6 +21,7 @@ class Policy:
     loopback: frozenset = frozenset()    # TCP ports that probes ask
     unix: tuple = ()                     # prefixes of paths of local sockets
     programs: tuple = ()                 # what may be executed
+    netlink: frozenset = frozenset()     # protocols in which the machine's own kernel may be spoken to
 
     def addresses(self):
         return {address for address, _ in self.peers} | self.gateways

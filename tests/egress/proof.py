@@ -3,6 +3,7 @@
 Started by tests/egress/run; docs/egress-proof.md says what it proves.
 """
 import argparse
+import concurrent.futures
 import io
 import pathlib
 import shutil
@@ -73,21 +74,40 @@ class Proof:
             # Idle time passes beside everything else, on an appliance of its own.
             idle = threading.Thread(target=self.idle)
             idle.start()
-            for scenario in others:
-                if self.wanted(scenario.name):
-                    self.scenario(scenario, unfiltered, "open")
-                    self.scenario(scenario, filtered, "host")
+            wanted = [scenario for scenario in others if self.wanted(scenario.name)]
+            with concurrent.futures.ThreadPoolExecutor() as both:
+                played = [both.submit(self.scenarios_in, wanted, network, kind) for network, kind in
+                          ((unfiltered, "open"), (filtered, "host"))]
+            for one in played:
+                one.result()
             idle.join()
+
+    def scenarios_in(self, wanted, network, kind):
+        for scenario in wanted:
+            self.scenario(scenario, network, kind)
 
     def enforce(self, network):
         """The enforcer itself, root's, before it knows a boundary."""
         folder = self.place.disk / f"enforcer-{network.name}"
-        kit.Enforcer(self.place, folder).enforce(network, "--deny-all")
+        kit.Enforcer(self.place, folder).deny_all(network)
 
     def load(self, network):
         """The enforcer's rules for the leakers' policy."""
         rules = network.inside("appliance", self.place.program("casemate-leaker"), "rules", plan.AGENT_UID, "eth0")
         network.inside("appliance", "nft", "-f", "-", text=rules)
+
+    def columns(self, columns, network):
+        found = {}
+        for column in columns:
+            found[column] = []
+            for leak in leakers.LEAKS:
+                outcome, problems = leakers.leak_once(self.place, network, column, leak)
+                found[column].append(outcome)
+                self.complaints += [f"{leak.name} behind {column}: {problem}" for problem in problems]
+            words = [outcome.word for outcome in found[column]]
+            print(f"  {column:12} {words.count('out')} of {len(words)} leakers out, {words.count('stopped')} stopped, "
+                  f"{words.count('not tried')} not tried")
+        return found
 
     def control(self):
         """The same idle appliance without rules: its kernel alone must be heard, or its silence says nothing."""
@@ -106,16 +126,20 @@ class Proof:
             self.scenario(scenarios.IDLE, network, "host")
 
     def scenario(self, scenario, network, kind):
-        mounts = scenario.mounts(self.place.disk)
-        run = session.Session(self.place, network, f"{scenario.name}-{kind}", scenario.policy, mounts)
+        if network.filtered:
+            network.filtered = self.enforce
+            self.enforce(network)
+        name = f"{scenario.name}-{kind}"
+        (self.place.disk / name).mkdir()
+        mounts = scenario.mounts(self.place.disk / name)
+        run = session.Session(self.place, network, name, scenario.policy, mounts)
         try:
             with run:
                 scenario.play(run, self.kit)
-        except (AssertionError, OSError, TimeoutError) as error:
-            self.complaints.append(f"{scenario.name}: did not play: {error}")
-            print(f"  {scenario.name}: did not play: {error}")
+        except Exception as error:  # whatever it was: it did not play, and that is a complaint
+            self.complaints.append(f"{name}: did not play: {type(error).__name__}: {error}")
             return
-        bad = [f"{scenario.name}: {finding.kind}: {finding.text}" for finding in run.findings]
+        bad = [f"{name}: {finding.kind}: {finding.text}" for finding in run.findings]
         attempts = sum(finding.kind == "attempt" for finding in run.findings)
         self.scenarios.append({"name": scenario.name, "text": scenario.text, "network": kind, "attempts": attempts,
                                "facts": run.facts, "findings": bad})
@@ -126,17 +150,12 @@ class Proof:
     def plant(self):
         with Network("leakers", ipv6=True) as unfiltered, \
                 Network("leakers-host", ipv6=True, filtered=self.load) as filtered:
-            for column, (_, host) in leakers.LAYERS.items():
-                if not self.wanted(column):
-                    continue
-                begun = len(self.outcomes)
-                for leak in leakers.LEAKS:
-                    outcome, problems = leakers.leak_once(self.place, filtered if host else unfiltered, column, leak)
-                    self.outcomes.append(outcome)
-                    self.complaints += [f"{leak.name} behind {column}: {problem}" for problem in problems]
-                words = [outcome.word for outcome in self.outcomes[begun:]]
-                print(f"  {column:14} {words.count('out')} of {len(words)} leakers out, {words.count('stopped')} stopped, "
-                      f"{words.count('not tried')} not tried")
+            columns = [(column, host) for column, (_, host) in leakers.LAYERS.items() if self.wanted(column)]
+            with concurrent.futures.ThreadPoolExecutor() as both:
+                planted = [both.submit(self.columns, [column for column, host in columns if host == with_host], network)
+                           for with_host, network in ((False, unfiltered), (True, filtered))]
+            found = {column: outcomes for one in planted for column, outcomes in one.result().items()}
+            self.outcomes = [outcome for column, _ in columns for outcome in found[column]]
             self.costs = costs.measure(self.place, unfiltered, filtered)
         self.complaints += leakers.shortfalls(self.outcomes)
 

@@ -13,7 +13,7 @@ import time
 import typing
 
 import plan
-from kit import GROUP, HOST, URL, Appliance, Operator
+from kit import GROUP, HOST, URL, Appliance, Enforcer, Operator
 
 HERE = pathlib.Path(__file__).resolve().parent
 LOCAL_PORT = 18008
@@ -27,6 +27,12 @@ class Kit:
     urls: pathlib.Path = None
     probed: pathlib.Path = None         # sticks whose generations are on trial
     redirected: pathlib.Path = None
+    wide: pathlib.Path = None           # sticks with boundaries: two peers, then one, then one that nobody is at
+    narrow: pathlib.Path = None
+    vain: pathlib.Path = None
+    grant: pathlib.Path = None
+    words: str = ""
+    bounded: dict = dataclasses.field(default_factory=dict)  # disks under the first of these, by network
     idle: float = 15                    # seconds
 
 
@@ -51,6 +57,15 @@ def operator(session, kit):
     kit.probed = operator.bundle("probed")
     operator.write("On trial", {"notice": "redirected\n"}, trial % (LOCAL_PORT, "redirect"))
     kit.redirected = operator.bundle("redirected")
+    kit.grant, kit.words = session.disk / "lux-001.grant", words
+    operator.write("Bounded", {"notice": "bounded\n"})
+    operator.assign("lux-001", "clinics")
+    operator.bound("clinics", control=(plan.CONTROL, True), broker=(plan.BROKER, False))
+    kit.wide = operator.bundle("wide")
+    operator.bound("clinics", control=(plan.CONTROL, True))
+    kit.narrow = operator.bundle("narrow")
+    operator.bound("clinics", control=(plan.CONTROL, False), absent=(plan.ABSENT, True))
+    kit.vain = operator.bundle("vain")
 
 
 def urls_everywhere():
@@ -200,8 +215,9 @@ def environment(session, kit):
     appliance.start(env)
     appliance.works("import", only(kit.urls), env=env)
     appliance.works("health", env=env)
+    talk = session.said(appliance.number)
     assert appliance.stop() == 0
-    assert "TRACE" not in session.said(appliance.number), "RUST_LOG had an effect"
+    assert "TRACE" not in talk, "RUST_LOG had an effect"
     assert not keys.exists(), "a file named by the environment was written"
 
 
@@ -251,6 +267,79 @@ def only(stick):
     return bundle
 
 
+def bounded(session, kit, folder=None):
+    """An appliance with its enforcer, where the network has one; as `folder` left them, or pinned just now."""
+    enforcer = None
+    if session.network.filtered:
+        enforcer = Enforcer(session.place, session.disk / "host", session.disk / "appliance/state")
+        if folder:
+            shutil.copytree(folder / "host/kept", enforcer.folder / "kept", dirs_exist_ok=True)
+        else:
+            enforcer.pin(session, kit.grant, kit.words)
+        enforcer.enforce(session)
+    state = folder / "appliance/state" if folder else kit.state
+    return Appliance(session, state, enforcer=enforcer)
+
+
+def in_force(appliance):
+    """The peers in force once no trial is under way."""
+    deadline = time.monotonic() + 40
+    while True:
+        report = appliance.asks("boundary", "show")
+        if not report.get("trial"):
+            return sorted(peer["id"] for peer in report["allow"]["peers"]), report
+        assert time.monotonic() < deadline, report
+        time.sleep(0.1)
+
+
+def boundary_wider(session, kit):
+    """The first boundary arrives by stick: two peers, one of which must be reached before it stays."""
+    appliance = bounded(session, kit)
+    appliance.start()
+    appliance.works("import", only(kit.wide))
+    peers, _ = in_force(appliance)
+    assert peers == ["broker", "control"], peers
+    assert appliance.stop() == 0
+    kit.bounded[session.network.name] = session.disk
+
+
+def boundary_narrower(session, kit):
+    """The next names one peer less: in force at once."""
+    appliance = bounded(session, kit, kit.bounded[session.network.name])
+    appliance.start()
+    appliance.works("import", only(kit.narrow))
+    peers, _ = in_force(appliance)
+    assert peers == ["control"], peers
+    assert appliance.stop() == 0
+
+
+def boundary_in_vain(session, kit):
+    """A boundary whose required peer nobody is at: tried over three boots, then what both allow is in force."""
+    appliance = bounded(session, kit, kit.bounded[session.network.name])
+    appliance.start()
+    appliance.agent("import", "--no-wait", only(kit.vain))
+    for boot in range(4):
+        appliance.asks("boundary", "show")
+        appliance.stop()
+        (session.disk / "boot_id").write_text(f"00000000-0000-4000-8000-00000000000{boot}\n")
+        appliance.start()
+    peers, report = in_force(appliance)
+    assert peers == ["control"], report
+    assert appliance.stop() == 0
+
+
+def boots(disk):
+    """A boot identity that the scenario changes."""
+    identity = disk / "boot_id"
+    identity.write_text("00000000-0000-4000-8000-0000000000ff\n")
+
+    return [(identity, "/proc/sys/kernel/random/boot_id")]
+
+
+BOUNDED = {"programs": ("/usr/sbin/nft",), "netlink": frozenset(["NETLINK_NETFILTER"]),
+        "gateways": frozenset([plan.GATEWAY])}
+
+
 @dataclasses.dataclass(frozen=True)
 class Scenario:
     """One line of the list."""
@@ -277,6 +366,10 @@ SCENARIOS = [
     Scenario("environment", environment),
     Scenario("preload", preload),
     Scenario("trust-store", trust_store, mounts=attackers_machine),
+    Scenario("boundary-wider", boundary_wider, plan.Policy(peers=frozenset([plan.CONTROL, plan.BROKER]), **BOUNDED)),
+    Scenario("boundary-narrower", boundary_narrower, plan.Policy(peers=frozenset([plan.CONTROL]), **BOUNDED)),
+    Scenario("boundary-in-vain", boundary_in_vain, plan.Policy(peers=frozenset([plan.CONTROL, plan.ABSENT]), **BOUNDED),
+             mounts=boots),
 ]
 # Played beside all others. The wire is connected after the recorder started, so that the kernel's own greetings count.
 IDLE = Scenario("idle", idle)

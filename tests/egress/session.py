@@ -41,7 +41,7 @@ class Session:
         self.folder = place.evidence / name
         self.folder.mkdir(parents=True)
         self.disk = place.disk / name
-        self.disk.mkdir(parents=True)
+        self.disk.mkdir(exist_ok=True)
         os.chown(self.disk, plan.AGENT_UID, plan.AGENT_UID)
         self.marks = tuple(f"{kind} {random.getrandbits(64):016x}" for kind in ("open", "close"))
         self.knocks = tuple(random.sample(range(20000, 30000), 2))
@@ -93,6 +93,10 @@ class Session:
 
     def wait(self, number):
         return self.order(wait=number)
+
+    def poll(self, number):
+        """The exit status, if it has ended."""
+        return self.order(poll=number)
 
     def kill(self, number, signal):
         self.order(kill=number, signal=signal)

@@ -1,7 +1,8 @@
 """Starts what runs on the appliance, and nothing else: strace follows it and everything it starts.
 
 Takes one JSON object a line: {"start": [program, …], "env": {…}, "folder": …, "output": file}, {"kill": n, "signal": s},
-{"wait": n}; n counts starts from 0. Answers each with one line: the process id, nothing, the exit status.
+{"wait": n}, {"poll": n}; n counts starts from 0. Answers each with one line: the process id, nothing,
+the exit status, the exit status or null.
 """
 import json
 import os
@@ -27,6 +28,8 @@ for line in sys.stdin:
         answer = start(order)
     elif "kill" in order:
         answer = os.kill(started[order["kill"]].pid, order["signal"])
+    elif "poll" in order:
+        answer = started[order["poll"]].poll()
     else:
         answer = started[order["wait"]].wait()
     print(json.dumps(answer), flush=True)
