@@ -14,7 +14,7 @@ URL = f"http://{plan.OUTSIDE}/collect"
 HOST = "telemetry.example.org"
 GROUP = "clinics"
 RESTART = 75   # the agent's exit status where it has itself started anew
-PATIENCE = 60  # seconds
+PATIENCE = 45  # seconds
 
 
 class Operator:
@@ -82,8 +82,6 @@ class Enforcer:
         (folder / "kept").mkdir(mode=0o700, exist_ok=True)
         self.config = folder / "agent.toml"
         state = state or folder / "state"
-        state.mkdir(exist_ok=True)
-        os.chown(state, plan.AGENT_UID, plan.AGENT_UID)
         self.config.write_text(f'state = "{state}"\nenforcement = "host"\n[boundary]\nrun = "{folder}/run"\n'
                                f'site = "{folder}/narrowing.json"\n')
 

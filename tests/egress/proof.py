@@ -162,6 +162,7 @@ class Proof:
 
 def main():
     chosen, begun = options(), time.monotonic()
+    sys.stdout.reconfigure(line_buffering=True)
     print("egress-proof: an appliance, a country and a world of its own; every frame, every attempt")
     proof = Proof(chosen)
     proof.judge()

@@ -4,6 +4,7 @@ A scenario is a function of a session and the kit; what it asserts is that the a
 silence is not that of a program that did nothing. What left the appliance is the verdict's affair.
 """
 import dataclasses
+import json
 import pathlib
 import shutil
 import signal
@@ -13,7 +14,7 @@ import time
 import typing
 
 import plan
-from kit import GROUP, HOST, URL, Appliance, Enforcer, Operator
+from kit import GROUP, HOST, PATIENCE, URL, Appliance, Enforcer, Operator
 
 HERE = pathlib.Path(__file__).resolve().parent
 LOCAL_PORT = 18008
@@ -271,24 +272,31 @@ def bounded(session, kit, folder=None):
     """An appliance with its enforcer, where the network has one; as `folder` left them, or pinned just now."""
     enforcer = None
     if session.network.filtered:
-        enforcer = Enforcer(session.place, session.disk / "host", session.disk / "appliance/state")
+        enforcer = Enforcer(session.place, enforcers(session.disk), session.disk / "appliance/state")
+    appliance = Appliance(session, folder / "appliance/state" if folder else kit.state, enforcer=enforcer)
+    if enforcer:
         if folder:
-            shutil.copytree(folder / "host/kept", enforcer.folder / "kept", dirs_exist_ok=True)
+            shutil.copytree(enforcers(folder) / "kept", enforcer.folder / "kept", dirs_exist_ok=True)
         else:
             enforcer.pin(session, kit.grant, kit.words)
         enforcer.enforce(session)
-    state = folder / "appliance/state" if folder else kit.state
-    return Appliance(session, state, enforcer=enforcer)
+    return appliance
 
 
-def in_force(appliance):
-    """The peers in force once no trial is under way."""
-    deadline = time.monotonic() + 40
+def enforcers(disk):
+    """The enforcer's folder beside an appliance's disk: nobody but root may be able to change what is above it."""
+    return disk.parent / f"{disk.name}-enforcer"
+
+
+def in_force(appliance, version):
+    """The peers in force once that version of the boundary is there and no trial of it is under way."""
+    deadline = time.monotonic() + PATIENCE
     while True:
-        report = appliance.asks("boundary", "show")
-        if not report.get("trial"):
+        status, said = appliance.agent("--json", "boundary", "show")
+        report = json.loads(said[said.index("{"):]) if status == 0 else {}
+        if report.get("signed", {}).get("version") == version and not report.get("trial"):
             return sorted(peer["id"] for peer in report["allow"]["peers"]), report
-        assert time.monotonic() < deadline, report
+        assert time.monotonic() < deadline, said
         time.sleep(0.1)
 
 
@@ -296,9 +304,9 @@ def boundary_wider(session, kit):
     """The first boundary arrives by stick: two peers, one of which must be reached before it stays."""
     appliance = bounded(session, kit)
     appliance.start()
-    appliance.works("import", only(kit.wide))
-    peers, _ = in_force(appliance)
-    assert peers == ["broker", "control"], peers
+    appliance.agent("import", "--no-wait", only(kit.wide))
+    peers, report = in_force(appliance, 1)
+    assert peers == ["broker", "control"], report
     assert appliance.stop() == 0
     kit.bounded[session.network.name] = session.disk
 
@@ -307,9 +315,9 @@ def boundary_narrower(session, kit):
     """The next names one peer less: in force at once."""
     appliance = bounded(session, kit, kit.bounded[session.network.name])
     appliance.start()
-    appliance.works("import", only(kit.narrow))
-    peers, _ = in_force(appliance)
-    assert peers == ["control"], peers
+    appliance.agent("import", "--no-wait", only(kit.narrow))
+    peers, report = in_force(appliance, 2)
+    assert peers == ["control"], report
     assert appliance.stop() == 0
 
 
@@ -319,12 +327,12 @@ def boundary_in_vain(session, kit):
     appliance.start()
     appliance.agent("import", "--no-wait", only(kit.vain))
     for boot in range(4):
-        appliance.asks("boundary", "show")
+        appliance.agent("boundary", "show")
         appliance.stop()
         (session.disk / "boot_id").write_text(f"00000000-0000-4000-8000-00000000000{boot}\n")
         appliance.start()
-    peers, report = in_force(appliance)
-    assert peers == ["control"], report
+    peers, report = in_force(appliance, 3)
+    assert peers == ["control"] and report["narrowed_by"] == ["fallback"], report
     assert appliance.stop() == 0
 
 
