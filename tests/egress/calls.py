@@ -73,13 +73,18 @@ def breach(call, policy):
     if call.name == "socket":
         return breach_of_socket(call.arguments, policy)
     if call.name in ("execve", "execveat"):
-        program = PROGRAM.search(call.arguments)
-        return None if program and program[1] in policy.programs else "program"
+        return None if program(call) in policy.programs else "program"
     if call.name == "setsockopt":
         return "fast open" if "FASTOPEN" in call.arguments else None
     if call.name == "listen":
         return None  # what it listens at was bound
     return call.name  # io_uring, and whatever else was traced
+
+
+def program(call):
+    """What an execve starts."""
+    named = PROGRAM.search(call.arguments)
+    return named[1] if named else None
 
 
 def breach_of_socket(arguments, policy):

@@ -167,7 +167,9 @@ class Appliance:
     def renew(self):
         """Does what the service manager does where the daemon has ended for a new process: the enforcer first."""
         if self.number is not None and (status := self.session.poll(self.number)) is not None:
-            assert status == RESTART, f"the agent ended with {status}: {self.session.said(self.number)}"
+            # A command may own the state for a moment: the unit would start the agent again then, too.
+            said = self.session.said(self.number)
+            assert status == RESTART or "(state-busy)" in said, f"the agent ended with {status}: {said}"
             if self.enforcer:
                 self.enforcer.enforce(self.session)
             self.begin()
@@ -176,6 +178,10 @@ class Appliance:
         self.env = env
         self.socket.unlink(missing_ok=True)
         self.begin()
+        self.answers()
+
+    def answers(self):
+        """Waits until the daemon takes calls."""
         deadline = time.monotonic() + PATIENCE
         while not answers(self.socket):
             assert time.monotonic() < deadline, f"the agent does not answer: {self.session.said(self.number)}"

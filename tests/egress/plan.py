@@ -22,6 +22,11 @@ class Policy:
     unix: tuple = ()                     # prefixes of paths of local sockets
     programs: tuple = ()                 # what may be executed
     netlink: frozenset = frozenset()     # protocols in which the machine's own kernel may be spoken to
+    tools: tuple = ()                    # (program, its policy): other people's programs that ours may start
+
+    def of(self, program):
+        """What holds for a process of that program."""
+        return dict(self.tools).get(program, self)
 
     def addresses(self):
         return {address for address, _ in self.peers} | self.gateways

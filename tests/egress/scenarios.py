@@ -292,12 +292,13 @@ def in_force(appliance, version):
     """The peers in force once that version of the boundary is there and no trial of it is under way."""
     deadline = time.monotonic() + PATIENCE
     while True:
+        appliance.answers()
         status, said = appliance.agent("--json", "boundary", "show")
         report = json.loads(said[said.index("{"):]) if status == 0 else {}
         if report.get("signed", {}).get("version") == version and not report.get("trial"):
             return sorted(peer["id"] for peer in report["allow"]["peers"]), report
         assert time.monotonic() < deadline, said
-        time.sleep(0.1)
+        time.sleep(0.3)
 
 
 def boundary_wider(session, kit):
@@ -326,8 +327,13 @@ def boundary_in_vain(session, kit):
     appliance = bounded(session, kit, kit.bounded[session.network.name])
     appliance.start()
     appliance.agent("import", "--no-wait", only(kit.vain))
+    deadline = time.monotonic() + PATIENCE
+    while f'inet_addr("{plan.ABSENT[0]}")' not in (session.folder / "trace.txt").read_text(errors="replace"):
+        assert time.monotonic() < deadline, "nobody was tried"
+        appliance.renew()
+        time.sleep(0.1)
     for boot in range(4):
-        appliance.agent("boundary", "show")
+        appliance.answers()
         appliance.stop()
         (session.disk / "boot_id").write_text(f"00000000-0000-4000-8000-00000000000{boot}\n")
         appliance.start()
@@ -344,8 +350,9 @@ def boots(disk):
     return [(identity, "/proc/sys/kernel/random/boot_id")]
 
 
-BOUNDED = {"programs": ("/usr/sbin/nft",), "netlink": frozenset(["NETLINK_NETFILTER"]),
-        "gateways": frozenset([plan.GATEWAY])}
+# The enforcer starts nft, which speaks netlink to the machine's own kernel and asks its name service for users.
+NFT = ("/usr/sbin/nft", plan.Policy(netlink=frozenset(["NETLINK_NETFILTER", "NETLINK_ROUTE"]), unix=("/var/run/nscd/",)))
+BOUNDED = {"programs": NFT[:1], "tools": (NFT,), "gateways": frozenset([plan.GATEWAY])}
 
 
 @dataclasses.dataclass(frozen=True)

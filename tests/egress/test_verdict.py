@@ -1,4 +1,5 @@
 """The judge is judged: each planted violation must be found, and a run without one must pass. Run before every proof."""
+import dataclasses
 import tempfile
 import unittest
 
@@ -107,6 +108,20 @@ class AnAttempt(unittest.TestCase):
                      "pidfd_getfd(4, 5, 0) = -1 EPERM (Operation not permitted)",
                      'execve("/usr/bin/curl", ["curl"], 0x7ffe /* 0 vars */) = -1 EACCES (Permission denied)'):
             self.assertEqual(kinds(run(lines=[f"8 101.500000 {call}"])), ["attempt"], call)
+
+
+class ATool(unittest.TestCase):
+    def test_may_do_what_is_its_own_and_nobody_else_may(self):
+        policy = dataclasses.replace(PEERS, programs=("/nft",), tools=(
+            ("/nft", Policy(netlink=frozenset(["NETLINK_NETFILTER"]))),))
+        start = '8 101.500000 execve("/nft", ["nft"], 0x7ffe /* 0 vars */) = 0'
+        own = ["8 101.600000 socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER) = 3",
+               "8 101.600000 bind(3, {sa_family=AF_NETLINK, nl_pid=0, nl_groups=00000000}, 12) = 0"]
+        other = f'8 101.700000 connect(3, {{sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("{OUTSIDE}")}}, 16) = 0'
+        self.assertEqual(kinds(run(lines=[start, *own]), policy), [])
+        self.assertEqual(kinds(run(lines=own), policy), ["attempt"])
+        self.assertEqual(kinds(run(lines=[start.replace("= 0", "= -1 EPERM"), *own]), policy), ["attempt"])
+        self.assertEqual(kinds(run(lines=[start, other]), policy), ["attempt"])
 
 
 class EvidenceThatProvesNothing(unittest.TestCase):

@@ -74,8 +74,11 @@ def may_pass(frame, policy):
 
 
 def attempted(evidence, policy):
+    started = {}
     for call in evidence.calls:
-        broken = calls.breach(call, policy)
+        broken = calls.breach(call, policy if call.name == "execve" else policy.of(started.get(call.pid)))
+        if call.name == "execve" and call.result.startswith("0"):
+            started[call.pid] = calls.program(call)
         if broken and not is_knock(call, evidence):
             yield Finding("attempt", f"{broken}: {call}")
 

@@ -38,7 +38,9 @@ pub(super) struct Vigil {
 
 impl Vigil {
     pub(super) fn new(store: &StoreThread, clock: WallClock, prober: Prober) -> Self {
-        let (desk, duties) = (store.desk(), store.duties());
+        let (desk, mut duties) = (store.desk(), store.duties());
+        // What was on trial when the agent ended goes on at once: nothing has to change first.
+        duties.mark_changed();
         let reach = Reach::new(store.door(), desk.clone());
         Self { desk, clock, prober, duties, gates: BTreeMap::new(), reach }
     }
