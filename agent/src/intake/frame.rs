@@ -147,10 +147,17 @@ pub(super) fn send(to: &mut impl Write, tag: Tag, payload: &[&[u8]]) -> io::Resu
 /// The next frame; `None` where the other side is gone between two frames.
 pub(super) fn receive(from: &mut impl Read) -> io::Result<Option<(Tag, Vec<u8>)>> {
     let mut head = [0; 5];
-    match from.read(&mut head[..1])? {
-        0 => return Ok(None),
-        _ => from.read_exact(&mut head[1..])?,
+    // A signal ends a call with a time limit, also one that would begin again without; `read_exact` goes on by itself.
+    let first = loop {
+        match from.read(&mut head[..1]) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => break read?,
+        }
+    };
+    if first == 0 {
+        return Ok(None);
     }
+    from.read_exact(&mut head[1..])?;
     let tag = Tag::ALL.into_iter().find(|tag| *tag as u8 == head[0]).ok_or(io::ErrorKind::InvalidData)?;
     let length = u32::from_le_bytes([head[1], head[2], head[3], head[4]]) as usize;
     if length > tag.limit() {
@@ -177,6 +184,25 @@ mod tests {
             assert_eq!((tag, payload.len()), (Tag::Content, size + 1));
         }
         assert!(receive(&mut [].as_slice()).unwrap().is_none());
+    }
+
+    /// Every other call is interrupted.
+    struct Interrupted<'a>(&'a [u8], bool);
+
+    impl Read for Interrupted<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.1 = !self.1;
+            if self.1 { Err(io::ErrorKind::Interrupted.into()) } else { self.0.read(buffer) }
+        }
+    }
+
+    #[test]
+    fn signals_between_and_within_frames_change_nothing() {
+        let mut wire = Vec::new();
+        send(&mut wire, Tag::Content, &[b"whole"]).unwrap();
+        let mut interrupted = Interrupted(&wire, false);
+        assert_eq!(receive(&mut interrupted).unwrap(), Some((Tag::Content, b"whole".to_vec())));
+        assert!(receive(&mut interrupted).unwrap().is_none());
     }
 
     #[test]
