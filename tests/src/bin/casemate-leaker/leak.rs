@@ -1,4 +1,5 @@
 //! The twelve ways out. Every address is of a documentation range, so nothing real is reached wherever this runs.
+#![expect(clippy::disallowed_methods, reason = "this is what the bans keep out of the agent")]
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -193,7 +194,6 @@ fn follow(door: Option<&Door>) -> io::Result<()> {
 }
 
 fn ask_proxy(door: Option<&Door>) -> io::Result<()> {
-    #[expect(clippy::disallowed_methods, reason = "obeying this variable is the leak")]
     let proxy = std::env::var("HTTPS_PROXY").map_err(|_| io::Error::other("no proxy is named"))?;
     let address = proxy.trim_start_matches("http://").parse().map_err(io::Error::other)?;
     stream(address, door)
