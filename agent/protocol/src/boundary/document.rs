@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::BoundaryError;
 use super::flow::Flow;
-use super::policy::Policy;
+use super::policy::{Policy, check_tenant};
 use crate::canonical;
 use crate::device::id::{Jurisdiction, Name, Owner};
 
@@ -55,7 +55,7 @@ impl Boundary {
 pub struct TenantFlows {
     /// [`FORMAT`].
     pub format: u32,
-    /// Each within one of the tenant's own.
+    /// Each within one of the tenant's own; at most 32.
     pub flows: Vec<Flow>,
 }
 
@@ -66,12 +66,14 @@ impl TenantFlows {
         format!("{}/boundary.json", owner.tree())
     }
 
-    /// The document in `raw`; [`Policy::narrowed_by`] judges it.
+    /// The document in `raw`; [`Policy::narrowed_by`] judges it against the boundary.
     ///
     /// # Errors
-    /// Malformed.
+    /// Malformed, a flow that breaks a rule, or too many.
     pub fn parse(raw: &[u8]) -> Result<Self, BoundaryError> {
-        read(raw, "a tenant's boundary", |document: &Self| document.format)
+        let document: Self = read(raw, "a tenant's boundary", |document: &Self| document.format)?;
+        check_tenant(&document.flows)?;
+        Ok(document)
     }
 }
 

@@ -6,7 +6,8 @@ use super::policy::Policy;
 /// ([`SignedBoundary::allow`](crate::bundle::appraisal::SignedBoundary::allow),
 /// [`Accepted::policy`](super::offer::Accepted::policy)), the agent leaves `own` of it and the site `site`. Whoever has
 /// the same three comes to the same [`Policy::digest`]; an `own` in its normal form and within `allow` comes out as it
-/// is where the site takes nothing away.
+/// is where the site takes nothing away. Where a site cuts flows into more pieces than one policy holds, the owners of
+/// those flows lose them ([`Policy::intersection`]): the result passes [`Policy::check`] wherever `allow` and `own` do.
 #[must_use]
 pub fn in_force(allow: &Policy, own: Option<&Policy>, site: Option<&Policy>) -> Policy {
     let left = own.unwrap_or(allow).intersection(allow);

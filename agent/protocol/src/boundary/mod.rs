@@ -31,6 +31,7 @@ pub use force::in_force;
 pub use link::Link;
 pub use network::Network;
 pub use peer::{Peer, PeerProtocol, Pins, Purpose};
+pub(crate) use policy::MAX_FLOWS;
 pub use policy::Policy;
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What is in force: peers, flows and link traffic.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::change::{Change, Edit};
@@ -14,8 +16,11 @@ use crate::tuf::time::UtcTime;
 
 /// Peers of one policy.
 const MAX_PEERS: usize = 16;
-/// Flows of one policy.
-const MAX_FLOWS: usize = 256;
+/// Flows of one policy, whoever took part in it.
+pub(crate) const MAX_FLOWS: usize = 256;
+/// Flows one tenant may list. A tenant can cut one flow of the boundary into many, and all tenants share
+/// [`MAX_FLOWS`]: with an eighth of it none fills it alone.
+const MAX_TENANT_FLOWS: usize = 32;
 /// Gateways of one policy.
 const MAX_GATEWAYS: usize = 16;
 
@@ -110,45 +115,66 @@ impl Policy {
     pub fn normal(mut self) -> Self {
         self.flows.sort();
         self.flows.dedup();
-        let label = |flow: &Flow| (flow.purpose.clone(), flow.owner.clone());
-        let covered = |index: usize| {
-            let flow = &self.flows[index];
-            let others = self.flows.iter().enumerate().filter(|(other, _)| *other != index);
-            others.into_iter().any(|(_, other)| label(other) == label(flow) && other.covers(flow))
-        };
-        let kept = (0..self.flows.len()).filter(|index| !covered(*index)).map(|index| self.flows[index].clone());
-        self.flows = kept.collect();
+        self.flows = uncovered(&self.flows);
         self
     }
 
     /// What both allow, in the [normal](Self::normal) form. Peers and flows keep this policy's names, so that what is
     /// less than `other` stays as it is.
+    ///
+    /// Two policies cut each other's flows into pieces. Where those are too many for one policy, an owner (the operator
+    /// counts as one) with more pieces than it has flows here loses its flows: what is left passes [`Self::check`] as
+    /// this policy does, and those whose flows were not cut up keep theirs.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         let peers = self.peers.iter().filter_map(|peer| other.peers.iter().find_map(|known| peer.intersection(known)));
-        let flows = self.flows.iter().flat_map(|flow| other.flows.iter().filter_map(|known| flow.intersection(known)));
         let both = Self {
             peers: peers.collect(),
-            flows: flows.collect(),
+            flows: self.pieces(&other.flows),
             link: self.link.intersection(&other.link),
             observe_until: self.observe_until.min(other.observe_until),
         };
         both.normal()
     }
 
-    /// This policy with the flows of `owner` replaced by `flows`.
+    /// What `others` leave of the flows here, not more than one policy holds.
+    fn pieces(&self, others: &[Flow]) -> Vec<Flow> {
+        let meet = |flow: &Flow| {
+            let mut pieces: Vec<_> = others.iter().filter_map(|known| flow.intersection(known)).collect();
+            pieces.sort();
+            pieces.dedup();
+            uncovered(&pieces)
+        };
+        let mut pieces: Vec<_> = self.flows.iter().flat_map(meet).collect();
+        if pieces.len() > MAX_FLOWS {
+            let count =
+                |flows: &[Flow], owner: &Option<Owner>| flows.iter().filter(|flow| flow.owner == *owner).count();
+            let owners: BTreeSet<_> = self.flows.iter().map(|flow| flow.owner.clone()).collect();
+            let cut: Vec<_> =
+                owners.into_iter().filter(|owner| count(&pieces, owner) > count(&self.flows, owner)).collect();
+            pieces.retain(|flow| !cut.contains(&flow.owner));
+        }
+        pieces
+    }
+
+    /// This policy with the flows of `owner` replaced by `flows`. An owner that lists no more flows than it has here is
+    /// never refused for their number because of what others list.
     ///
     /// # Errors
-    /// A flow allows more than the owner's own here.
+    /// A flow allows more than the owner's own here; or there are too many, of this owner or of all.
     pub fn narrowed_by(&self, owner: &Owner, flows: &[Flow]) -> Result<Self, BoundaryError> {
+        check_tenant(flows)?;
         let (own, others): (Vec<_>, Vec<_>) =
             self.flows.iter().cloned().partition(|flow| flow.owner.as_ref() == Some(owner));
-        flows.iter().try_for_each(Flow::check)?;
         if let Some(flow) = flows.iter().find(|flow| !own.iter().any(|outer| outer.covers(flow))) {
             return Err(BoundaryError::Wider { item: flow.to_string(), outer: "boundary" });
         }
         let narrowed = flows.iter().cloned().map(|flow| Flow { owner: Some(owner.clone()), ..flow });
-        Ok(Self { flows: others.into_iter().chain(narrowed).collect(), ..self.clone() })
+        let flows: Vec<_> = others.into_iter().chain(narrowed).collect();
+        match flows.len() {
+            found if found > MAX_FLOWS => Err(BoundaryError::TooMany { what: "flows of all", found, limit: MAX_FLOWS }),
+            _ => Ok(Self { flows, ..self.clone() }),
+        }
     }
 
     /// What changes from this policy to `new`, entry by entry.
@@ -179,4 +205,25 @@ impl Policy {
         let observe = self.observe_until.map(|until| format!("observe until {until}"));
         peers.chain(flows).chain(gateways).chain(dhcp).chain(observe).collect()
     }
+}
+
+/// The rules for what a tenant lists, whatever the boundary gives it.
+pub(super) fn check_tenant(flows: &[Flow]) -> Result<(), BoundaryError> {
+    let (found, limit) = (flows.len(), MAX_TENANT_FLOWS);
+    if found > limit {
+        return Err(BoundaryError::TooMany { what: "flows of one tenant", found, limit });
+    }
+    flows.iter().try_for_each(Flow::check)
+}
+
+/// Those of `flows`, each there once, that no other of the same purpose and owner covers.
+fn uncovered(flows: &[Flow]) -> Vec<Flow> {
+    let covers = |outer: &Flow, flow: &Flow| {
+        (&outer.purpose, &outer.owner) == (&flow.purpose, &flow.owner) && outer.covers(flow)
+    };
+    let covered = |index: usize| {
+        let mut others = flows.iter().enumerate().filter(|(other, _)| *other != index);
+        others.any(|(_, other)| covers(other, &flows[index]))
+    };
+    (0..flows.len()).filter(|index| !covered(*index)).map(|index| flows[index].clone()).collect()
 }

@@ -203,3 +203,74 @@ fn changes_name_every_entry_that_comes_or_goes() {
     assert!(told[0].starts_with("- peer a https 10.0.0.1:8443 pins") && told[1].starts_with("+ peer a"), "{told:?}");
     assert!(old.changes(&old).is_empty());
 }
+
+fn owned(owner: &str, network: &str, ports: &str) -> Flow {
+    Flow { owner: Some(owner.parse().unwrap()), ..flow(Direction::Out, network, ports) }
+}
+
+/// Single ports from 1 on, each a flow of its own.
+fn single(count: u16) -> impl Iterator<Item = Flow> {
+    (1..=count).map(|port| flow(Direction::Out, "10.1.0.0/16", &port.to_string()))
+}
+
+#[test]
+fn a_tenant_with_257_flows_is_refused_and_another_beside_it_is_not() {
+    let (greedy, innocent) = ("tenant.greedy".parse().unwrap(), "tenant.innocent".parse().unwrap());
+    let theirs = [owned("tenant.greedy", "10.1.0.0/16", "1-1000"), owned("tenant.innocent", "10.1.0.0/16", "443")];
+    let narrower = [flow(Direction::Out, "10.1.7.0/24", "443")];
+    let too_many = |result: Result<Policy, BoundaryError>| matches!(result, Err(BoundaryError::TooMany { .. }));
+    let outer = policy(vec![], theirs.to_vec());
+    let many: Vec<_> = single(257).collect();
+    assert!(too_many(outer.narrowed_by(&greedy, &many)) && too_many(outer.narrowed_by(&greedy, &many[..33])));
+    let less = outer.narrowed_by(&greedy, &many[..32]).unwrap().narrowed_by(&innocent, &narrower).unwrap();
+    assert_eq!(less.flows.len(), 33);
+    // Together they may not be more than one policy holds: whoever adds none is never refused for that.
+    let full = policy(vec![], single(230).chain(theirs).collect());
+    assert!(too_many(full.narrowed_by(&greedy, &many[..26])));
+    let full = full.narrowed_by(&greedy, &many[..25]).unwrap();
+    full.check().unwrap();
+    assert!(too_many(full.narrowed_by(&innocent, &[&narrower[..], &narrower].concat())));
+    full.narrowed_by(&innocent, &narrower).unwrap().check().unwrap();
+    let document = |flows: &[Flow]| serde_json::to_vec(&TenantFlows { format: 1, flows: flows.to_vec() }).unwrap();
+    assert!(matches!(TenantFlows::parse(&document(&many)), Err(BoundaryError::TooMany { .. })));
+    TenantFlows::parse(&document(&many[..32])).unwrap();
+}
+
+#[test]
+fn an_intersection_of_too_many_pieces_takes_the_flows_of_those_that_were_cut_up_only() {
+    let ranges = |from: u16, count: u16| {
+        (0..count)
+            .map(move |index| owned("tenant.greedy", "10.1.0.0/16", &format!("{}-{}", from + index, 1000 + index)))
+    };
+    let innocent = owned("tenant.innocent", "10.2.0.0/16", "443");
+    let ours = policy(vec![], ranges(1, 32).chain([innocent.clone()]).collect());
+    let site = policy(
+        vec![],
+        (0..32)
+            .map(|index| flow(Direction::Out, &format!("10.1.{index}.0/24"), "1-2000"))
+            .chain([innocent.clone()])
+            .collect(),
+    );
+    ours.check().unwrap();
+    site.check().unwrap();
+    let left = in_force(&ours, None, Some(&site));
+    left.check().unwrap();
+    assert_eq!(left.flows, [innocent]);
+    assert_eq!((ours.excess(&left), site.excess(&left)), (None, None));
+    let few = policy(vec![], site.flows[..8].to_vec());
+    assert_eq!(in_force(&ours, None, Some(&few)).flows.len(), 256, "as many as one policy holds");
+}
+
+#[test]
+fn two_full_policies_that_cut_each_other_up_come_to_one_that_can_be_read() {
+    let ranges = |step: u16| {
+        (0..256).map(move |index| {
+            flow(Direction::Out, "10.1.0.0/16", &format!("{}-{}", 1 + index * step, 10_000 + index * step))
+        })
+    };
+    let (ours, theirs) = (policy(vec![], ranges(2).collect()), policy(vec![], ranges(3).collect()));
+    let both = ours.intersection(&theirs);
+    both.check().unwrap();
+    assert_eq!((ours.excess(&both), theirs.excess(&both)), (None, None));
+    assert_eq!(in_force(&ours, Some(&both), None), both);
+}

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::catalogue::sha256;
 use super::refusal::{OwnerRefusal, in_words};
-use crate::boundary::{Boundary, BoundaryError, Envelope, MAX_DOCUMENT, Policy, TenantFlows};
+use crate::boundary::{Boundary, BoundaryError, Envelope, MAX_DOCUMENT, MAX_FLOWS, Policy, TenantFlows};
 use crate::code::{Code, Explain};
 use crate::device::assignment::Assignment;
 use crate::device::id::{Name, Owner};
@@ -73,20 +73,20 @@ impl SignedBoundary {
     }
 
     /// The policy on an appliance that had `before`: a tenant that cannot be heard keeps what it had of its flows, as
-    /// far as the boundary still gives it that.
+    /// far as the boundary still gives it that. Where the whole would be more than one policy holds, tenants whose flows
+    /// came to more pieces than the boundary gives them flows lose theirs: room for those is left in `policy`.
     #[must_use]
     pub fn policy_after(&self, before: &Policy) -> Policy {
-        let unheard = |owner: &Option<Owner>| owner.as_ref().is_some_and(|owner| self.unheard.contains(owner));
-        let own = self.allow.flows.iter().filter(|flow| unheard(&flow.owner));
-        let kept = own.flat_map(|flow| {
-            let before = before.flows.iter().filter(|known| known.owner == flow.owner);
-            before.filter_map(|known| flow.intersection(known))
+        let kept = self.unheard.iter().map(|tenant| {
+            let given = of(&self.allow, tenant);
+            (given.flows.len(), given.intersection(&of(before, tenant)).flows)
         });
         let mut kept: Vec<_> = kept.collect();
-        kept.sort();
-        kept.dedup();
-        let flows = self.policy.flows.iter().cloned().chain(kept).collect();
-        Policy { flows, ..self.policy.clone() }
+        if self.policy.flows.len() + kept.iter().map(|(_, flows)| flows.len()).sum::<usize>() > MAX_FLOWS {
+            kept.retain(|(given, flows)| flows.len() <= *given);
+        }
+        let kept = kept.into_iter().flat_map(|(_, flows)| flows);
+        Policy { flows: self.policy.flows.iter().cloned().chain(kept).collect(), ..self.policy.clone() }
     }
 }
 
@@ -205,22 +205,20 @@ impl Documents {
         let mut refused = BTreeMap::new();
         for tenant in tenants(assignment) {
             let Some(targets) = client.delegated(&tenant.role()) else {
-                policy.flows.retain(|flow| flow.owner.as_ref() != Some(&tenant));
                 unheard.push(tenant);
                 continue;
             };
-            match self.narrowed(targets.get(), &tenant, allow) {
+            match self.narrowed(targets.get(), &tenant, allow.map(|_| &policy)) {
                 Ok(None) => {}
-                Ok(Some(flows)) => {
-                    policy.flows.retain(|flow| flow.owner.as_ref() != Some(&tenant));
-                    policy.flows.extend(flows);
-                }
+                Ok(Some(narrowed)) => policy = narrowed,
                 Err(refusal) => {
-                    policy.flows.retain(|flow| flow.owner.as_ref() != Some(&tenant));
+                    take_away(&mut policy, &tenant);
                     refused.insert(tenant, refusal);
                 }
             }
         }
+        // Not before: what they may keep counts among the flows others leave room for.
+        unheard.iter().for_each(|tenant| take_away(&mut policy, tenant));
         let version = assignment.boundary.as_ref().and_then(|_| version(client));
         let outcome = signed.map(|(papers, allow)| SignedBoundary { papers, allow, policy, unheard });
         (BoundaryVerdict { version, outcome }, refused)
@@ -260,14 +258,14 @@ impl Documents {
         Ok((papers, boundary.allow))
     }
 
-    /// What `tenant` leaves of its flows in `allow`; `None` = all of them. Without a boundary to hold it against, its
+    /// `policy` as `tenant` leaves it; `None` = as it is. Without a boundary to hold it against, its
     /// document can only be malformed.
     fn narrowed(
         &self,
         targets: &Targets,
         tenant: &Owner,
-        allow: Option<&Policy>,
-    ) -> Result<Option<Vec<crate::boundary::Flow>>, OwnerRefusal> {
+        policy: Option<&Policy>,
+    ) -> Result<Option<Policy>, OwnerRefusal> {
         let target = TenantFlows::target_path(tenant);
         if !targets.targets.contains_key(&target) {
             return Ok(None);
@@ -283,9 +281,7 @@ impl Documents {
         let raw = self.content(targets, &target).map_err(refuse)?;
         let wrong = |error| refuse(document(&target, &error));
         let written = TenantFlows::parse(raw).map_err(wrong)?;
-        let Some(allow) = allow else { return Ok(None) };
-        let narrowed = allow.narrowed_by(tenant, &written.flows).map_err(wrong)?;
-        Ok(Some(narrowed.flows.into_iter().filter(|flow| flow.owner.as_ref() == Some(tenant)).collect()))
+        policy.map(|policy| policy.narrowed_by(tenant, &written.flows)).transpose().map_err(wrong)
     }
 
     fn content(&self, targets: &Targets, target: &str) -> Result<&[u8], BoundaryRefusal> {
@@ -310,6 +306,16 @@ fn served(mut policy: Policy, assignment: &Assignment) -> Policy {
     policy
 }
 
+/// The flows of `tenant` in `policy`, and nothing else.
+fn of(policy: &Policy, tenant: &Owner) -> Policy {
+    let flows = policy.flows.iter().filter(|flow| flow.owner.as_ref() == Some(tenant)).cloned();
+    Policy { flows: flows.collect(), ..Policy::default() }
+}
+
+fn take_away(policy: &mut Policy, tenant: &Owner) {
+    policy.flows.retain(|flow| flow.owner.as_ref() != Some(tenant));
+}
+
 fn tenants(assignment: &Assignment) -> impl Iterator<Item = Owner> {
     assignment.owners().into_iter().filter(|owner| matches!(owner, Owner::Tenant(_)))
 }
@@ -320,4 +326,36 @@ fn version(client: &Client) -> Option<Version> {
 
 fn document(target: &str, error: &BoundaryError) -> BoundaryRefusal {
     BoundaryRefusal::Document { target: target.into(), code: error.code(), why: in_words(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenant_that_cannot_be_heard_keeps_its_flows_unless_their_pieces_fill_the_policy() {
+        let flow = |owner: &str, ports: String| -> crate::boundary::Flow {
+            let owner = if owner.is_empty() { String::new() } else { format!(",\"owner\":\"tenant.{owner}\"") };
+            let text = format!(
+                "{{\"purpose\":\"x\",\"direction\":\"out\",\"protocol\":\"tcp\",\"network\":\"10.0.0.0/8\",\"ports\":\"{ports}\"{owner}}}"
+            );
+            serde_json::from_str(&text).unwrap()
+        };
+        let operator = |count: u16| (1..=count).map(move |port| flow("", port.to_string()));
+        let north = flow("north", "1-1000".into());
+        let pieces: Vec<_> = (1..=10).map(|port| flow("south", port.to_string())).collect();
+        let before = Policy { flows: [vec![north.clone()], pieces.clone()].concat(), ..Policy::default() };
+        let given = [north.clone(), flow("south", "1-1000".into())];
+        let after = |count: u16| {
+            let own = Policy { flows: operator(count).collect(), ..Policy::default() };
+            let allow = Policy { flows: own.flows.iter().chain(&given).cloned().collect(), ..Policy::default() };
+            let unheard = ["tenant.north", "tenant.south"].map(|owner| owner.parse().unwrap()).to_vec();
+            SignedBoundary { papers: None, allow, policy: own, unheard }.policy_after(&before)
+        };
+        assert_eq!(after(100).flows.len(), 111);
+        let full = after(254);
+        full.check().unwrap();
+        assert!(full.flows.contains(&north) && !full.flows.contains(&pieces[0]));
+        assert_eq!(full.flows.len(), 255);
+    }
 }
