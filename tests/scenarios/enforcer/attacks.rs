@@ -1,7 +1,7 @@
 //! An agent in an attacker's hands: whatever it hands over, the last good rules stay, and the status says why.
 
 use std::fs;
-use std::os::unix::fs::{chown, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use casemate_protocol::boundary::Policy;
@@ -243,4 +243,44 @@ fn torn_memory_never_opens_a_way_back() {
 /// Torn beyond what one half was.
 fn tear_free(machine: &Machine, name: &str) {
     fs::write(machine.kept().join(name), b"{").unwrap();
+}
+
+/// A folder of the enforcer's own on which nothing more can be written.
+fn full(machine: &Machine) {
+    let files: Vec<_> = fs::read_dir(machine.kept()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let files: Vec<_> = files.into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+    let at = machine.kept();
+    // Mounts of this thread's own: they end with it.
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+    let _private = casemate_tests::namespace::run("mount", &["--make-rprivate", "/"]);
+    let mounted = ["-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs", at.to_str().unwrap()];
+    let _mounted = casemate_tests::namespace::run("mount", &mounted);
+    for (path, content) in files {
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    // As much as there is room for.
+    assert!(fs::write(at.join("filler"), vec![0x55; 1024 * 1024]).is_err());
+}
+
+#[test]
+fn a_full_disk_leaves_the_last_good_rules_also_after_a_restart_of_the_machine() {
+    in_namespace(|| {
+        let mut site = Site::fenced();
+        let machine = Machine::pinned(&site);
+        machine.offer(&site);
+        let (good, before) = (machine.enforce(), rules());
+        full(&machine);
+        for newer_offer in [false, true] {
+            if newer_offer {
+                machine.offer(&newer(&mut site));
+            }
+            let _flushed = casemate_tests::namespace::run("nft", &["flush", "ruleset"]);
+            let status = machine.enforce();
+            assert_eq!((status.policy, status.version), (good.policy, good.version));
+            assert_eq!(status.refused.map(|refusal| refusal.code), newer_offer.then_some(Code::StateUnavailable));
+            assert_eq!(rules(), before);
+        }
+        let _unmounted = casemate_tests::namespace::run("umount", &[machine.kept().to_str().unwrap()]);
+    });
 }

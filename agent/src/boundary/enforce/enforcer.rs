@@ -72,6 +72,34 @@ struct Plan {
     observe: Option<Observe>,
 }
 
+/// What a decision was made of, and where it is kept.
+struct Memory {
+    kept: Kept,
+    last: Result<Option<Last>, EnforceError>,
+    handed: Handed,
+}
+
+impl Memory {
+    /// Keeps `decision`, and answers with what comes into force. A new offer that cannot be kept does not: the last one
+    /// stays, and the status says why.
+    fn remember(self, decision: Decision, stood: bool) -> Result<Decision, EnforceError> {
+        let Some(accepted) = decision.accepted.clone() else { return Ok(decision) };
+        let Err(error) = self.kept.remember(&Last { accepted, in_force: decision.policy.clone() }) else {
+            return Ok(decision);
+        };
+        tracing::error!(%error, "what comes into force cannot be kept");
+        let code = error.code();
+        let known = match self.last {
+            Err(_) if stood => return Err(error),
+            last => last.ok().flatten(),
+        };
+        if known.as_ref().map(|last| &last.accepted) == decision.accepted.as_ref() {
+            return Ok(Decision { refused: decision.refused.or(Some(code)), ..decision });
+        }
+        Ok(decide(known.as_ref(), Handed { offer: Err(code), ..self.handed }))
+    }
+}
+
 impl Enforcer {
     /// An enforcer of `places`.
     ///
@@ -87,7 +115,7 @@ impl Enforcer {
     /// # Errors
     /// As [`Self::enforce`].
     pub fn check(&self, wish: Wish) -> Result<Ruleset, EnforceError> {
-        let (_, decision) = self.decide(wish)?;
+        let (_, decision) = self.decide(wish, Loader::new(&self.places).stands()?)?;
         let plan = self.plan(decision)?;
         let ruleset = Ruleset::render(&plan.decision.policy, &plan.host);
         Loader::new(&self.places).check(&ruleset)?;
@@ -101,14 +129,42 @@ impl Enforcer {
     /// Nothing is pinned, the kernel did not take the rules, or what is kept is damaged beyond telling what to load;
     /// then what was loaded before stays.
     pub fn enforce(&self, wish: Wish) -> Result<EnforcerStatus, EnforceError> {
+        let stood = self.stand(wish);
         for _ in 1..ROUNDS {
             let before = self.handed();
-            let status = self.round(wish)?;
+            let status = self.round(wish, stood)?;
             if before == self.handed() {
                 return Ok(status);
             }
         }
-        self.round(wish)
+        self.round(wish, stood)
+    }
+
+    /// Loads what was in force last where no rules of ours stand, before anything can fail; without a memory of it,
+    /// nothing is allowed. Says whether rules stood already.
+    fn stand(&self, wish: Wish) -> bool {
+        let loader = Loader::new(&self.places);
+        if loader.stands().unwrap_or(false) {
+            return true;
+        }
+        let closed = Decision { accepted: None, policy: Policy::default(), refused: None };
+        let decision = match (wish, Kept::open(&self.places.kept)) {
+            (Wish::Signed, Ok(None)) => return false,
+            (Wish::Signed, Ok(Some(kept))) => kept.last().ok().flatten().map_or(closed, |last| Decision {
+                accepted: Some(last.accepted),
+                policy: last.in_force,
+                refused: None,
+            }),
+            _ => closed,
+        };
+        let policy = decision.policy.clone();
+        let nobody = || Host { agent: None, devices: devices().ok(), observe: None };
+        let host = self.plan(decision).map_or_else(|_| nobody(), |plan| plan.host);
+        let loaded = loader.load(&policy, host).or_else(|_| loader.load(&Policy::default(), nobody()));
+        if let Err(error) = loaded {
+            tracing::error!(%error, "no rules stand, and the kernel takes none");
+        }
+        false
     }
 
     /// Which files are handed over: systemd starts no second one-shot for what changes while one runs.
@@ -121,25 +177,26 @@ impl Enforcer {
         own.iter().chain([&self.places.site]).map(look).collect()
     }
 
-    fn round(&self, wish: Wish) -> Result<EnforcerStatus, EnforceError> {
-        let (kept, decision) = self.decide(wish)?;
+    fn round(&self, wish: Wish, stood: bool) -> Result<EnforcerStatus, EnforceError> {
+        let (memory, decision) = self.decide(wish, stood)?;
+        // Before the kernel has it: what was ever in force is never older than the floors.
+        let decision = match memory {
+            Some(memory) => memory.remember(decision, stood)?,
+            None => decision,
+        };
         let plan = self.plan(decision)?;
-        if let (Some(kept), Some(accepted)) = (&kept, &plan.decision.accepted) {
-            let last = Last { accepted: accepted.clone(), in_force: plan.decision.policy.clone() };
-            // Before the kernel has it: what was ever in force is never older than the floors.
-            kept.remember(&last).or_else(|error| keep_on(&plan.decision, error))?;
-        }
-        let run = self.run_folder()?;
+        let run = self.run_folder();
         let ruleset = Loader::new(&self.places).load(&plan.decision.policy, plan.host)?;
         let status = status_of(&plan.decision, plan.observe, &ruleset);
-        place(&run.join(status::FILE), &text(&status), 0o644)?;
+        place(&run?.join(status::FILE), &text(&status), 0o644)?;
         if let Some(unit) = &self.places.unit {
             unit.follow(&plan.decision.policy);
         }
         Ok(status)
     }
 
-    fn decide(&self, wish: Wish) -> Result<(Option<Kept>, Decision), EnforceError> {
+    /// `stood`: whether rules that this run did not load stand.
+    fn decide(&self, wish: Wish, stood: bool) -> Result<(Option<Memory>, Decision), EnforceError> {
         if wish == Wish::DenyAll {
             return Ok((None, Decision { accepted: None, policy: Policy::default(), refused: None }));
         }
@@ -156,14 +213,14 @@ impl Enforcer {
         let nothing_judged = !matches!(handed.offer, Ok(Some(_)));
         match last {
             // What was accepted is not known any more, and nothing stands in for it.
-            Err(error) if nothing_judged && Loader::new(&self.places).stands()? => Err(error),
+            Err(error) if nothing_judged && stood => Err(error),
             Err(error) if nothing_judged => {
                 tracing::error!(%error, "what was accepted is lost: nothing is allowed");
                 Ok((None, Decision { accepted: None, policy: Policy::default(), refused: Some(error.code()) }))
             }
             last => {
-                let decision = decide(last.ok().flatten().as_ref(), handed);
-                Ok((Some(kept), decision))
+                let decision = decide(last.as_ref().ok().and_then(Option::as_ref), handed.clone());
+                Ok((Some(Memory { kept, last, handed }), decision))
             }
         }
     }
@@ -209,17 +266,6 @@ impl Enforcer {
             }
             _ => Ok(path),
         }
-    }
-}
-
-/// Damage to what is kept does not keep the last good rules from being loaded; a new offer it does.
-fn keep_on(decision: &Decision, error: EnforceError) -> Result<(), EnforceError> {
-    match decision.refused {
-        Some(_) => {
-            tracing::error!(%error, "what is in force cannot be kept");
-            Ok(())
-        }
-        None => Err(error),
     }
 }
 

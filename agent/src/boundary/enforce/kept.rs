@@ -135,10 +135,15 @@ impl Kept {
     /// A file cannot be written, or the floors are damaged.
     pub fn remember(&self, last: &Last) -> Result<(), EnforceError> {
         let kept = self.kept_floors()?;
-        if kept.floors != last.accepted.floors || !self.both_copies_hold(&kept) {
+        let known = self.last().ok().flatten();
+        let is_known = known.as_ref().is_some_and(|known| known.accepted == last.accepted);
+        // The floors may be those of a newer offer that could not be kept whole: a known one never lowers them.
+        if !is_known && kept.floors != last.accepted.floors {
             self.write_floors(&KeptFloors { turn: kept.turn + 1, floors: last.accepted.floors.clone() })?;
+        } else if !self.both_copies_hold(&kept) {
+            self.write_floors(&kept)?;
         }
-        self.write(LAST, &seal(last))
+        if known.as_ref() == Some(last) { Ok(()) } else { self.write(LAST, &seal(last)) }
     }
 
     fn kept_floors(&self) -> Result<KeptFloors, EnforceError> {
@@ -309,6 +314,19 @@ mod tests {
         kept.remember(&last(2)).unwrap();
         std::fs::write(kept.path.join(FLOORS[1]), before).unwrap();
         assert_eq!(kept.floors().unwrap(), last(2).accepted.floors);
+    }
+
+    #[test]
+    fn an_offer_known_already_never_lowers_the_floors_and_is_not_written_again() {
+        let (_folder, kept) = pinned();
+        kept.remember(&last(1)).unwrap();
+        let newer = KeptFloors { turn: 7, floors: last(2).accepted.floors };
+        kept.write(FLOORS[0], &seal(&newer)).unwrap();
+        let before = std::fs::metadata(kept.path.join(LAST)).unwrap();
+        kept.remember(&last(1)).unwrap();
+        assert!(kept.both_copies_hold(&newer));
+        let after = std::fs::metadata(kept.path.join(LAST)).unwrap();
+        assert_eq!(std::os::unix::fs::MetadataExt::ino(&after), std::os::unix::fs::MetadataExt::ino(&before));
     }
 
     #[test]

@@ -83,7 +83,10 @@ impl Loader {
     fn confirm(&self, ruleset: Ruleset) -> Result<Ruleset, EnforceError> {
         let listed = self.nft.listed()?.ok_or(NftError::Absent)?;
         let loaded = Loaded { ruleset: ruleset.digest(), listed };
-        place(&self.path, &serde_json::to_vec(&loaded).unwrap_or_default(), 0o600)?;
+        // Without it the same rules are only loaded once more.
+        if let Err(error) = place(&self.path, &serde_json::to_vec(&loaded).unwrap_or_default(), 0o600) {
+            tracing::warn!(%error, "what was loaded cannot be written down");
+        }
         Ok(ruleset)
     }
 }
