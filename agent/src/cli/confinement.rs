@@ -5,11 +5,6 @@ use std::path::{Path, PathBuf};
 use crate::boundary::process::{Confinement, Ports};
 use crate::config::Config;
 
-/// Where an operator puts bundles that are imported by path, beside the stick.
-const INBOXES: [&str; 6] = ["/srv", "/media", "/mnt", "/run", "/tmp", "/var/tmp"];
-/// Names of groups and sites' narrowing are read while the loop runs.
-const SETTINGS: [&str; 2] = ["/etc/group", "/etc/casemate"];
-
 /// The confinement of a loop that is hosted until a command has its answer: it may read and write where the operator
 /// says, and nothing else is different.
 pub(super) fn of_command(config: &Config) -> Confinement {
@@ -19,16 +14,11 @@ pub(super) fn of_command(config: &Config) -> Confinement {
 
 /// The confinement of the daemon.
 pub(super) fn of(config: &Config, connect: Ports) -> Confinement {
-    let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
-    let places = &config.boundary;
-    let mut read = paths(&INBOXES);
-    read.extend(paths(&SETTINGS));
-    read.push(config.cgroups.clone());
-    read.extend([&places.run, &places.watch, &places.site].map(|path| above_what_is_missing(path)));
     let mut write = vec![above_what_is_missing(&config.state)];
     write.extend(config.local.iter().filter_map(|socket| Some(above_what_is_missing(socket.path.parent()?))));
     Confinement {
-        read,
+        // Bundles are imported from wherever an operator says; users and units decide what else may be read.
+        read: vec!["/".into()],
         write,
         mounts: config.stick.iter().cloned().collect(),
         execute: vec![config.program.clone()],
