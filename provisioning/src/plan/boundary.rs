@@ -54,8 +54,10 @@ pub(crate) struct Step {
     pub(crate) course: Course,
     /// Peers that must be reached before what is wider stays; none = it is not tried.
     pub(crate) required: Vec<Name>,
-    /// The entries that come and go.
+    /// The entries that come and go on these appliances.
     pub(crate) changes: Vec<Change>,
+    /// Tenants' flows that come and go in the documents: no appliance gets these ([`received`]).
+    pub(crate) reserved: Vec<Change>,
     /// Whom it is about.
     pub(crate) appliances: Vec<ApplianceId>,
 }
@@ -64,13 +66,15 @@ impl Step {
     fn new(before: Option<(&Name, &Policy)>, after: Option<(&Name, &Policy)>) -> Self {
         let nothing = Policy::default();
         let (old, new) = (before.map_or(&nothing, |(_, policy)| policy), after.map_or(&nothing, |(_, policy)| policy));
+        let ((old, old_reserved), (new, new_reserved)) = (received(old), received(new));
         let required = new.peers.iter().filter(|peer| peer.required).map(|peer| peer.id.clone());
         Self {
             before: before.map(|(name, _)| name.clone()),
             after: after.map(|(name, _)| name.clone()),
-            course: Course::of(old, new),
+            course: Course::of(&old, &new),
             required: required.collect(),
-            changes: old.changes(new),
+            changes: old.changes(&new),
+            reserved: old_reserved.changes(&new_reserved),
             appliances: Vec::new(),
         }
     }
@@ -87,6 +91,7 @@ impl Step {
         };
         let mut lines = vec![format!("boundary {which}: {}; {whom}", self.manner())];
         lines.extend(self.changes.iter().map(|change| format!("  {change}")));
+        lines.extend(self.reserved.iter().map(|change| format!("  {change}: reserved, on no appliance")));
         lines
     }
 
@@ -105,6 +110,13 @@ impl Step {
             _ => format!("{way}; tried first, given up unless the peers {} are reached", names.join(", ")),
         }
     }
+}
+
+/// What appliances get of `policy`, and what only appliances that serve a tenant would: no assignment this tool writes
+/// names a tenant.
+fn received(policy: &Policy) -> (Policy, Policy) {
+    let (reserved, flows) = policy.flows.iter().cloned().partition(|flow| flow.owner.is_some());
+    (Policy { flows, ..policy.clone() }, Policy { flows: reserved, ..Policy::default() })
 }
 
 /// The boundaries `state` publishes.
@@ -178,7 +190,6 @@ pub(crate) fn remarks(policy: &Policy, now: UtcTime) -> Vec<String> {
         Some(until) => remarks.push(format!("nothing is dropped until {until}, only told; health is degraded so long")),
         None => {}
     }
-    // Tenants' roles and assignments are not written by this tool yet.
     for flow in policy.flows.iter().filter(|flow| flow.owner.is_some()) {
         remarks.push(format!("{flow}: no appliance of this site serves a tenant yet, so none gets it"));
     }

@@ -253,6 +253,33 @@ fn signers_see_which_way_a_boundary_goes_and_whether_it_is_tried() {
 }
 
 #[test]
+fn a_flow_that_is_no_longer_a_tenant_s_is_wider_because_appliances_did_not_get_it_before() {
+    let scene = demo();
+    let tenant = "tenant = \"north\"\n";
+    scene.write(CLINICS, &format!("{}{FLOW}{tenant}", peer("required = true\n")));
+    scene.publish();
+    let steps = |scene: &Scene| scene.ok(&["--json", "plan"]).json()["boundaries"].clone();
+    let entry = "flow federation out tcp to 10.20.1.0/24 port 8448";
+    let reserved = format!("{entry} for tenant.north");
+    scene.edit(CLINICS, tenant, "");
+    let step = steps(&scene)[0].clone();
+    assert_eq!((&step["course"], &step["appliances"]), (&json!("wider"), &json!(["lux-001"])));
+    assert_eq!(step["changes"], json!([{"edit": "added", "item": entry}]));
+    assert_eq!(step["reserved"], json!([{"edit": "removed", "item": reserved}]));
+    scene
+        .ok(&["plan"])
+        .says("boundary clinics: wider; tried first, given up unless the peer control is reached; on lux-001\n")
+        .says(&format!("    + {entry}\n"))
+        .says(&format!("    - {reserved}: reserved, on no appliance\n"));
+    assert_eq!(scene.ok(&["--json", "boundary", "diff"]).json()["boundaries"][0]["course"], "wider");
+    // What changes of the tenant's alone changes nothing on any appliance, and signers see it all the same.
+    scene.edit(CLINICS, "ports = \"8448\"\n", &format!("ports = \"8440-8448\"\n{tenant}"));
+    let step = steps(&scene)[0].clone();
+    assert_eq!((&step["course"], &step["changes"]), (&json!("same"), &json!([])));
+    assert_eq!(step["reserved"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn an_edited_boundary_makes_the_plan_stale() {
     let scene = demo();
     scene.ok(&["plan"]);
