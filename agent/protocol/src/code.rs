@@ -63,7 +63,7 @@ codes! {
     Superseded = "superseded", Done, "A newer bundle for this appliance was applied instead.", "Nothing to do; take the older bundle off the stick.";
     Removed = "removed", Done, "The owner left the assignment and its configuration was taken away.", "Nothing to do.";
     Waiting = "waiting", Done, "The generation is staged and waits for its maintenance window.", "Nothing to do; `casemate-agent status` says when the window opens.";
-    Probation = "probation", Done, "The generation is current and on trial: consumers and probes have to confirm it before the deadline.", "Nothing to do; the receipt follows.";
+    Probation = "probation", Done, "What arrived is in force and on trial: consumers, probes or required peers have to confirm it before the deadline.", "Nothing to do; the receipt follows.";
     ConsumerFailed = "consumer-failed", Refused, "A consumer reported that it cannot work with the generation; the previous one is current again.", "`casemate-agent status` names the consumer and its reason; correct the content and sign it again.";
     ConsumerSilent = "consumer-silent", Refused, "A required consumer did not report before the deadline; the previous generation is current again.", "Check that the consumer named by `casemate-agent status` runs and follows the agent; then sign the content again.";
     ProbeFailed = "probe-failed", Refused, "A declared probe did not hold before the deadline; the previous generation is current again.", "Check what the probe asks on the appliance; correct the content and sign it again.";
@@ -115,8 +115,8 @@ codes! {
     Exists = "exists", Usage, "The thing to be made exists already.", "Choose another name, or remove it first.";
     // boundary
     BoundaryInvalid = "boundary-invalid", Refused, "A boundary document breaks a rule.", "Correct the entry the message names and sign it again; `casemate boundary check` finds it beforehand.";
-    BoundaryWider = "boundary-wider", Refused, "A boundary document goes beyond what the one above it allows.", "Narrow the entry the message names, or widen the envelope with a new root.";
-    BoundaryUnreached = "boundary-unreached", Refused, "A wider boundary was tried and a required peer was not reached; what the old and the new one share is in force.", "Check the peer and the way to it; then sign the boundary again as a new version.";
+    BoundaryWider = "boundary-wider", Refused, "A boundary document goes beyond what the one above it allows.", "Narrow the entry the message names; a wider envelope takes a new root, which no command makes yet (docs/site.md).";
+    BoundaryUnreached = "boundary-unreached", Refused, "A wider boundary was tried and a required peer was not reached; what the old and the new one share is in force.", "Check the peer and the way to it, and that the unit's IPAddressAllow= names it (the enforcer sees to that); then sign the boundary again as a new version.";
     BoundaryNotEnforced = "boundary-not-enforced", Environment, "The kernel does not enforce the boundary on this machine.", "Start casemate-boundary.service; or say `enforcement = \"process-only\"` in agent.toml if this machine is guarded otherwise.";
     BoundaryDiffers = "boundary-differs", Environment, "The kernel enforces another boundary than the agent was given.", "`casemate-agent boundary show` names both; `systemctl status casemate-boundary` says why the newer one was refused.";
     BoundaryObserved = "boundary-observed", Done, "The boundary is observed for a time, not enforced.", "Sign a boundary without `observe_until` once the site has moved in.";

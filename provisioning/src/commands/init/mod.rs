@@ -217,7 +217,7 @@ impl Ceremony {
         for name in if args.signers.demo { &demo[..] } else { &names[..] } {
             let token = token()?;
             let root = self.key(folder, &format!("{name}-root"), "signs roots: lock it away", Some(&token))?;
-            let daily = self.key(folder, name, "signs targets and groups", Some(&token))?;
+            let daily = self.key(folder, name, "signs targets, groups and boundaries", Some(&token))?;
             self.role(RoleName::root(), root, threshold);
             self.role(RoleName::targets(), daily, threshold);
             self.names.insert(token, name.clone());
