@@ -71,9 +71,10 @@ impl Keeper {
         let handover = Handover::of(&self.config.state);
         let failed = |source| RuntimeError::Start { action: "write what is in force", source };
         if let Some(offer) = offer {
-            handover.put(OFFER, &self.store.objects().read(offer)?).map_err(failed)?;
+            // First: a newer narrowing beside an older offer is never wider, the other way round it can be.
             let narrowing = Narrowing { format: FORMAT, allow: own.clone() };
             handover.put(NARROWING, &signed::message(&narrowing).map_err(RuntimeError::from)?).map_err(failed)?;
+            handover.put(OFFER, &self.store.objects().read(offer)?).map_err(failed)?;
         }
         if *force != Force::default() || handover.folder().join(force::FILE).exists() {
             handover.put(force::FILE, &signed::message(force).map_err(RuntimeError::from)?).map_err(failed)?;
