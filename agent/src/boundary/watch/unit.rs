@@ -57,9 +57,10 @@ fn find(root: &Path, number: u64) -> Option<PathBuf> {
     None
 }
 
-/// The innermost unit of a path such as `system.slice/nginx.service/worker`.
+/// The outermost unit of a path such as `system.slice/nginx.service/worker`: what is inside it, whoever runs there may
+/// have named, as every user does inside `user@1000.service`.
 fn unit_of(path: &Path) -> Option<String> {
-    path.iter().rev().filter_map(|name| name.to_str()).find(|name| is_unit(name)).map(str::to_owned)
+    path.iter().filter_map(|name| name.to_str()).find(|name| is_unit(name)).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -67,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_control_group_is_found_by_its_number_and_named_by_its_innermost_unit() {
+    fn a_control_group_is_found_by_its_number_and_named_by_its_unit_and_never_as_somebody_inside_chose() {
         let folder = tempfile::tempdir().unwrap();
         let number = |path: &str| {
             fs::create_dir_all(folder.path().join(path)).unwrap();
@@ -76,7 +77,9 @@ mod tests {
         let groups = [
             ("system.slice/nginx.service", Some("nginx.service")),
             ("system.slice/nginx.service/worker", Some("nginx.service")),
-            ("user.slice/user@1000.service/app.slice/tool.service", Some("tool.service")),
+            ("user.slice/user-1000.slice/user@1000.service/app.slice/nginx.service", Some("user@1000.service")),
+            ("user.slice/user@1000.service/app.slice/tool.service", Some("user@1000.service")),
+            ("system.slice/app.service/nginx.service", Some("app.service")),
             ("system.slice", None),
             ("machine.slice/odd name.service", None),
             ("unified/system.slice/older.service", Some("older.service")),
