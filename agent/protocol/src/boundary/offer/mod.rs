@@ -6,7 +6,7 @@
 //! envelope and the two persons all hold as they do for bundles. What tenants leave of their flows is not in it: that
 //! reaches the enforcer as a [`super::Narrowing`], which only takes away.
 //!
-//! No I/O: the enforcer opens, caps and copies the file before [`judge`] sees it.
+//! No I/O: the enforcer opens, caps and copies the file before [`judge()`] sees it.
 
 mod accepted;
 mod anchor;
