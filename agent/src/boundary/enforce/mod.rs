@@ -1,6 +1,6 @@
 //! `boundary enforce`: the kernel lets pass what the boundary names, for the whole machine.
 //!
-//! A one-shot of root's that trusts nobody else on the machine: it has its own anchor ([`pin`]), its own floors
+//! A one-shot of root's that trusts nobody else on the machine: it has its own anchor (`pin`), its own floors
 //! ([`kept`]), takes one copy of what the agent hands over ([`input`]), judges that copy by the same verifier that
 //! judges bundles, decides what comes into force ([`decision`]), renders it ([`ruleset`]) and loads it in one
 //! transaction ([`nft`]). An agent in an attacker's hands can hand over anything: nothing older, wider or of somebody

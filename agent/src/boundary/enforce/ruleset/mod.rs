@@ -5,9 +5,9 @@
 //!
 //! | table | judges | allows |
 //! |---|---|---|
-//! | `inet` ([`packets`]) | packets in, out and forwarded | loopback; what the policy names; errors about that |
-//! | `arp` ([`link`]) | address resolution of IPv4 | asking for and answering to named addresses |
-//! | `netdev` ([`link`]) | every frame that leaves, also from raw sockets | frames to named addresses |
+//! | `inet` (`packets`) | packets in, out and forwarded | loopback; what the policy names; errors about that |
+//! | `arp` (`link`) | address resolution of IPv4 | asking for and answering to named addresses |
+//! | `netdev` (`link`) | every frame that leaves, also from raw sockets | frames to named addresses |
 //!
 //! No rule accepts a packet only because its connection is known: each names addresses and ports, so a narrower
 //! policy cuts connections that run.
