@@ -43,9 +43,6 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Flows of one policy, at most.
-    pub const MAX_FLOWS: usize = MAX_FLOWS;
-
     /// Whether nothing is allowed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -160,29 +157,6 @@ impl Policy {
         pieces
     }
 
-    /// As [`Self::intersection`], but nothing where that has more than `limit` flows. What it costs grows with the two
-    /// policies and `limit`, not with the pairs that overlap.
-    #[must_use]
-    pub fn intersection_within(&self, other: &Self, limit: usize) -> Option<Self> {
-        let mut flows: Vec<Flow> = Vec::new();
-        for flow in &self.flows {
-            if other.flows.iter().any(|known| known.covers(flow)) {
-                insert(&mut flows, flow.clone());
-            } else {
-                other
-                    .flows
-                    .iter()
-                    .filter_map(|known| flow.intersection(known))
-                    .for_each(|both| insert(&mut flows, both));
-            }
-            if flows.len() > limit {
-                return None;
-            }
-        }
-        let rest = Self { flows: Vec::new(), ..self.clone() }.intersection(other);
-        Some(Self { flows, ..rest }.normal())
-    }
-
     /// This policy with the flows of `owner` replaced by `flows`. An owner that lists no more flows than it has here is
     /// never refused for their number because of what others list.
     ///
@@ -252,15 +226,4 @@ fn uncovered(flows: &[Flow]) -> Vec<Flow> {
         others.any(|(_, other)| covers(other, &flows[index]))
     };
     (0..flows.len()).filter(|index| !covered(*index)).map(|index| flows[index].clone()).collect()
-}
-
-/// Adds `flow`, unless one of the same purpose and owner covers it; those it covers go.
-fn insert(flows: &mut Vec<Flow>, flow: Flow) {
-    let covers = |outer: &Flow, inner: &Flow| {
-        outer.covers(inner) && (&outer.purpose, &outer.owner) == (&inner.purpose, &inner.owner)
-    };
-    if !flows.iter().any(|known| covers(known, &flow)) {
-        flows.retain(|known| !covers(&flow, known));
-        flows.push(flow);
-    }
 }

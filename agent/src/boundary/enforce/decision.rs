@@ -1,7 +1,7 @@
 //! What comes into force, of what was handed over and what was accepted before. Pure.
 
-use casemate_protocol::boundary::Policy;
 use casemate_protocol::boundary::offer::Accepted;
+use casemate_protocol::boundary::{Policy, in_force};
 use casemate_protocol::code::Code;
 
 use super::kept::Last;
@@ -38,28 +38,18 @@ pub fn decide(last: Option<&Last>, handed: Handed) -> Decision {
         (Ok(None), Some(_)) => Err(Code::Missing),
         (offer, _) => offer,
     };
-    let refusal = offer.as_ref().err().copied();
+    let refused = [offer.as_ref().err(), own.as_ref().err(), site.as_ref().err()].into_iter().flatten().next().copied();
     let accepted = offer.ok().flatten().or_else(|| last.map(|last| last.accepted.clone()));
     let allow = accepted.as_ref().map(|accepted| accepted.policy.clone()).unwrap_or_default();
     let before = last.map(|last| last.in_force.clone()).unwrap_or_default();
-    // As `in_force`, whose two steps these are.
-    let own = own.and_then(|own| within(own.as_ref().unwrap_or(&allow), &allow));
-    let refusal = refusal.or(own.as_ref().err().copied());
-    let left = own.or_else(|_| within(&before, &allow)).unwrap_or_default();
-    let both = site.and_then(|site| site.map_or_else(|| Ok(left.clone()), |site| within(&left, &site)));
-    let refused = refusal.or(both.as_ref().err().copied());
-    let policy = both.or_else(|_| within(&left, &before)).unwrap_or_default();
-    Decision { accepted, policy, refused }
-}
-
-/// What both allow. A narrowing that multiplies the flows of the other is refused.
-fn within(inner: &Policy, outer: &Policy) -> Result<Policy, Code> {
-    inner.intersection_within(outer, Policy::MAX_FLOWS).ok_or(Code::BoundaryInvalid)
+    let own = own.unwrap_or_else(|_| Some(before.clone()));
+    let site = site.unwrap_or(Some(before));
+    Decision { accepted, policy: in_force(&allow, own.as_ref(), site.as_ref()), refused }
 }
 
 #[cfg(test)]
 mod tests {
-    use casemate_protocol::boundary::{Direction, Flow, FlowProtocol, in_force};
+    use casemate_protocol::boundary::{Direction, Flow, FlowProtocol};
     use casemate_protocol::digest::Digest;
     use casemate_protocol::tuf::floors::Floors;
     use casemate_protocol::tuf::time::UtcTime;
@@ -149,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_narrowing_that_multiplies_what_was_signed_is_refused_and_what_was_in_force_stays() {
+    fn a_narrowing_that_multiplies_what_was_signed_takes_it_away_on_both_sides() {
         let flow = |purpose: String, ports: String| Flow {
             purpose: purpose.parse().unwrap(),
             ports: Some(ports.parse().unwrap()),
@@ -157,17 +147,16 @@ mod tests {
         };
         let flows = |one: &dyn Fn(u32) -> Flow| Policy { flows: (1..=256).map(one).collect(), ..Policy::default() };
         let signed = flows(&|index| flow("any".into(), format!("{index}-{}", 1000 + index)));
-        let before = Policy { flows: signed.flows[..3].to_vec(), ..Policy::default() };
         let offer = Accepted { policy: signed.clone(), ..accepted(&OLD) };
-        let last = Last { accepted: offer.clone(), in_force: before.clone() };
+        let last = Last { accepted: offer.clone(), in_force: signed.clone() };
         let many = flows(&|index| flow(format!("any-{index}"), "1-65535".into()));
-        let handed = |own| Handed { offer: Ok(Some(offer.clone())), own: Ok(own), site: Ok(None) };
-        let decision = decide(Some(&last), handed(Some(many)));
-        assert_eq!((decision.policy, decision.refused), (before.normal(), Some(Code::BoundaryInvalid)));
+        let decide = |own| decide(Some(&last), Handed { offer: Ok(Some(offer.clone())), own: Ok(own), site: Ok(None) });
+        let left = decide(Some(many.clone())).policy;
+        assert!(left.is_empty(), "65,536 pieces are no policy");
+        assert_eq!(left, in_force(&signed, Some(&many), None));
         // As many, of which each is in one that was signed, or all of it, is no multiplication.
         for own in [None, Some(signed.clone())] {
-            let decision = decide(Some(&last), handed(own));
-            assert_eq!((decision.policy, decision.refused), (signed.clone().normal(), None));
+            assert_eq!(decide(own).policy, signed.clone().normal());
         }
     }
 
