@@ -139,7 +139,7 @@ impl Identity {
     /// # Errors
     /// Never in practice: the request's content is ours.
     pub fn request(&self) -> Result<Vec<u8>, IdentityError> {
-        Ok(EnrolmentRequest::new(self.public.clone(), |message| self.sign(message))?.to_bytes()?)
+        Ok(EnrolmentRequest::new(self.public.clone(), None, |message| self.sign(message))?.to_bytes()?)
     }
 
     /// A receipt in its envelope.

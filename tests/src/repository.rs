@@ -245,6 +245,7 @@ impl Site {
             groups: groups.iter().map(|group| name(group)).collect(),
             tenants: tenants.iter().map(|tenant| name(tenant)).collect(),
             boundary: None,
+            transport: None,
         };
         self.assignments.insert(name(id), assignment);
     }

@@ -246,6 +246,7 @@ fn accepted(version: u64) -> Record {
             groups: vec![name("clinics")],
             tenants: vec![name("hospital")],
             boundary: None,
+            transport: None,
         },
         bundle: OpenBundle {
             timestamp_version: version,

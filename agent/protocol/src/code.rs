@@ -122,6 +122,18 @@ codes! {
     BoundaryObserved = "boundary-observed", Done, "The boundary is observed for a time, not enforced.", "Sign a boundary without `observe_until` once the site has moved in.";
     BoundaryAttempts = "boundary-attempts", Done, "Something on this machine tried to go beyond the boundary and was stopped.", "`casemate-agent boundary show` names unit and destination.";
     KernelTooOld = "kernel-too-old", Environment, "The kernel lacks a layer the boundary needs.", "Use Linux 6.1 or newer with Landlock, seccomp and nftables.";
+    // transports
+    TransportInvalid = "transport-invalid", Refused, "The certificates, authorities or revocation lists signed for this appliance cannot be used.", "Correct what the message names with `casemate ca`, then plan, sign and bring a bundle; sticks work meanwhile.";
+    PeerUnreached = "peer-unreached", Environment, "A peer of the boundary does not answer.", "Check the peer, the way to it, and that it listens at the address the boundary names.";
+    PeerUntrusted = "peer-untrusted", Refused, "Who answers at a peer's address does not hold the key the boundary pins, or its certificate is revoked.", "Find out who answers there. If the peer changed its key, sign a boundary with the new pin.";
+    PeerMisbehaved = "peer-misbehaved", Refused, "A peer broke the protocol, or sent more than it may.", "Check the peer's configuration; what it sent was thrown away.";
+    RedirectIgnored = "redirect-ignored", Done, "A peer tried to send the appliance elsewhere; it did not go.", "Remove redirects, Alt-Svc and Server References from the peer's configuration: addresses stand in the boundary alone.";
+    ControlPlaneUnreached = "control-plane-unreached", Refused, "No authenticated round trip with the control plane succeeded before the deadline; the previous generation is current again.", "Check the peer and the way to it; then sign the content again as a new version.";
+    CertificateRefused = "certificate-refused", Refused, "A certificate is expired, revoked, of another jurisdiction, or not for this.", "Issue another one with `casemate ca issue`.";
+    CertificateExpired = "certificate-expired", Done, "This appliance's certificate has expired or is about to; bundles by stick are not affected.", "Renew it with `casemate ca renew`, then plan, sign and bring a bundle.";
+    CrlStale = "crl-stale", Done, "A revocation list is older than the site allows.", "Write a new one with `casemate ca crl`, then plan, sign and bring a bundle.";
+    AuthorityInvalid = "authority-invalid", Usage, "The certificate authority's files are missing, or contradict each other.", "Check the folder the message names; `casemate ca init` makes a new authority.";
+    UploadConflict = "upload-conflict", Refused, "The upload does not go on where it was left, or is another one.", "Ask for its offset with HEAD and go on from there.";
     // command line, configuration, environment
     UsageInvalid = "usage-invalid", Usage, "The command line is wrong.", "See --help.";
     ConfigInvalid = "config-invalid", Usage, "The configuration file is wrong.", "Correct the line the message names.";

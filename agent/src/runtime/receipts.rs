@@ -106,6 +106,7 @@ impl Keeper {
             time: stamp.wall,
             clock: stamp.clock,
             journal: self.store.position(),
+            transport: None,
         };
         let envelope = identity.seal(&Statement::new(draft.subject, receipt))?;
         self.store.objects().put(&[&envelope])?;

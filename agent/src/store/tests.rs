@@ -56,6 +56,7 @@ fn accepted(root: u64, number: u64) -> Record {
         trust: Trust { root_version: root, roles: BTreeMap::new() },
         floors: floors(root, number),
         assignment: Assignment {
+            transport: None,
             format: 1,
             appliance: name("lux-001"),
             device: Digest::of(b"device"),

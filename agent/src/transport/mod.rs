@@ -1,3 +1,14 @@
-//! How bundles get here. A stick, so far.
+//! How bundles get here, and how receipts and health get home: a stick, a listener, a repository, a broker.
+//!
+//! ```text
+//!  stick ───────────────────────────┐
+//!  push   tls ◀── who may connect    ├─▶ backend ──▶ the loop that owns the state
+//!  pull   tls ──▶ door ──▶ repository│
+//!  mqtt   tls ──▶ door ──▶ broker ───┘
+//! ```
+//!
+//! None of them judges a bundle: all hand the same bytes to the same reader. None resolves a name, follows a redirect
+//! or reads the environment: whom it talks to stands in the boundary, reached through [`crate::boundary::connect`].
 
+pub mod backend;
 pub mod stick;

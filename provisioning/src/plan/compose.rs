@@ -73,6 +73,7 @@ impl Composition {
                 groups: row.groups.clone(),
                 tenants: Vec::new(),
                 boundary: row.boundary.clone(),
+                transport: None,
             };
             let path = Assignment::target_path(&row.id);
             let bytes = document(&assignment).map_err(RepositoryError::from)?;

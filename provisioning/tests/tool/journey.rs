@@ -38,6 +38,7 @@ pub(crate) fn receipt(id: &str, seed: u8, code: Code) -> Vec<u8> {
         time: "2026-03-01T12:00:00Z".parse().unwrap(),
         clock: ClockQuality::Plausible,
         journal: JournalPosition { size: 1, root: digest },
+        transport: None,
     };
     let [receipts, ..] = device_keys(seed);
     let statement = Statement::new(Subject::snapshot(Version::FIRST, digest), receipt);

@@ -157,6 +157,6 @@ pub(crate) fn public_keys(seed: u8) -> DeviceKeys {
 
 pub(crate) fn request(seed: u8) -> Vec<u8> {
     let [receipts, ..] = device_keys(seed);
-    let request = EnrolmentRequest::new(public_keys(seed), |message| receipts.sign(message).as_ref().to_vec());
+    let request = EnrolmentRequest::new(public_keys(seed), None, |message| receipts.sign(message).as_ref().to_vec());
     request.unwrap().to_bytes().unwrap()
 }

@@ -322,6 +322,7 @@ fn any_policy() -> impl Strategy<Value = Policy> {
     let link = (prop::collection::vec(1_u8..4, 0..2), any::<bool>());
     let until = prop::option::of(prop::sample::select(vec!["2026-05-01T00:00:00Z", "2026-06-01T00:00:00Z"]));
     (peers, prop::collection::vec(flow, 0..5), link, until).prop_map(|(peers, flows, (gateways, dhcp), until)| Policy {
+        listen: None,
         peers,
         flows,
         link: casemate_protocol::boundary::Link {

@@ -8,6 +8,7 @@ use super::change::{Change, Edit};
 use super::error::BoundaryError;
 use super::flow::Flow;
 use super::link::Link;
+use super::listen::Listen;
 use super::network::Network;
 use super::peer::Peer;
 use crate::device::id::Owner;
@@ -34,6 +35,9 @@ pub struct Policy {
     /// What workloads may exchange.
     #[serde(default)]
     pub flows: Vec<Flow>,
+    /// Who may connect to the agent; absent = nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen: Option<Listen>,
     /// What the kernel may say on the wire.
     #[serde(default)]
     pub link: Link,
@@ -59,11 +63,12 @@ impl Policy {
         Digest::of(&crate::signed::message(self).expect("plain data"))
     }
 
-    /// Every network named, of peers, flows and gateways.
+    /// Every network named, of peers, the listener, flows and gateways.
     pub fn networks(&self) -> impl Iterator<Item = Network> {
         let peers = self.peers.iter().filter_map(|peer| peer.network().ok());
         let gateways = self.link.gateways.iter().filter_map(|gateway| Network::host(*gateway).ok());
-        peers.chain(self.flows.iter().map(|flow| flow.network)).chain(gateways)
+        let listen = self.listen.iter().flat_map(|listen| listen.from.iter().copied());
+        peers.chain(listen).chain(self.flows.iter().map(|flow| flow.network)).chain(gateways)
     }
 
     /// Rules no type holds: ports where they belong, peers' names and addresses once, limits.
@@ -89,6 +94,7 @@ impl Policy {
                 });
             }
         }
+        self.listen.iter().try_for_each(Listen::check)?;
         self.link.gateways.iter().try_for_each(|gateway| Network::host(*gateway).map(|_| ()))?;
         self.flows.iter().try_for_each(Flow::check)
     }
@@ -103,6 +109,11 @@ impl Policy {
         let flow = inner.flows.iter().find(|flow| !self.flows.iter().any(|outer| outer.covers(flow)));
         if let Some(flow) = flow {
             return Some(flow.to_string());
+        }
+        let listen =
+            inner.listen.as_ref().filter(|inner| !self.listen.as_ref().is_some_and(|outer| outer.covers(inner)));
+        if let Some(listen) = listen {
+            return Some(listen.to_string());
         }
         if !self.link.covers(&inner.link) {
             return Some("link traffic".into());
@@ -131,6 +142,7 @@ impl Policy {
         let both = Self {
             peers: peers.collect(),
             flows: self.pieces(&other.flows),
+            listen: self.listen.as_ref().zip(other.listen.as_ref()).and_then(|(one, two)| one.intersection(two)),
             link: self.link.intersection(&other.link),
             observe_until: self.observe_until.min(other.observe_until),
         };
@@ -199,11 +211,12 @@ impl Policy {
             format!("{peer}{required} pins {}", pins.join(" "))
         };
         let peers = self.peers.iter().map(peer);
+        let listen = self.listen.iter().map(Listen::to_string);
         let flows = self.flows.iter().map(Flow::to_string);
         let gateways = self.link.gateways.iter().map(|gateway| format!("gateway {gateway}"));
         let dhcp = self.link.dhcp.then(|| "dhcp".to_owned());
         let observe = self.observe_until.map(|until| format!("observe until {until}"));
-        peers.chain(flows).chain(gateways).chain(dhcp).chain(observe).collect()
+        peers.chain(listen).chain(flows).chain(gateways).chain(dhcp).chain(observe).collect()
     }
 }
 

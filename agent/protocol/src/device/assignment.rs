@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::id::{ApplianceId, Jurisdiction, Name, Owner};
+use super::transport::TransportSettings;
 use crate::digest::Digest;
 
 /// Longest assignment read, bytes.
@@ -31,6 +32,9 @@ pub struct Assignment {
     /// Name of the boundary the appliance lives in; absent = deny all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boundary: Option<Name>,
+    /// What its connections are made with; absent = it makes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<TransportSettings>,
 }
 
 impl Assignment {

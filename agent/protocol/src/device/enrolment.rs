@@ -133,16 +133,21 @@ pub struct RequestBody {
     pub format: u32,
     /// The device's keys.
     pub keys: DeviceKeys,
+    /// A certificate request (PKCS#10, DER, base64) by [`DeviceKeys::tls`]: whoever issues the certificate has proof
+    /// that the device holds that key. What it says beside the key does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub csr: Option<String>,
 }
 
 impl EnrolmentRequest {
-    /// A request for `keys`, signed by `sign` with the receipts key.
+    /// A request for `keys`, with the certificate request `csr` in DER, signed by `sign` with the receipts key.
     ///
     /// # Errors
     /// Never for keys of this program; the canonical form of foreign text can fail.
-    pub fn new(keys: DeviceKeys, sign: impl Fn(&[u8]) -> Vec<u8>) -> Result<Self, EnrolmentError> {
+    pub fn new(keys: DeviceKeys, csr: Option<&[u8]>, sign: impl Fn(&[u8]) -> Vec<u8>) -> Result<Self, EnrolmentError> {
         let keyid = keys.receipts.keyid();
-        let request = RequestBody { kind: REQUEST_KIND.into(), format: FORMAT, keys };
+        let request =
+            RequestBody { kind: REQUEST_KIND.into(), format: FORMAT, keys, csr: csr.map(encoding::to_base64) };
         let signature = signed::sign(&request, keyid, sign)?;
         Ok(Self { request, signature })
     }
@@ -283,7 +288,7 @@ mod tests {
     }
 
     fn request() -> EnrolmentRequest {
-        EnrolmentRequest::new(keys(), |message| pair(1).sign(message).as_ref().to_vec()).unwrap()
+        EnrolmentRequest::new(keys(), None, |message| pair(1).sign(message).as_ref().to_vec()).unwrap()
     }
 
     fn changed(change: impl FnOnce(&mut Value)) -> Result<EnrolmentRequest, EnrolmentError> {
@@ -311,7 +316,7 @@ mod tests {
     fn a_request_with_one_key_for_two_purposes_is_refused() {
         let mut keys = keys();
         keys.tls = keys.receipts.clone();
-        let request = EnrolmentRequest::new(keys, |message| pair(1).sign(message).as_ref().to_vec()).unwrap();
+        let request = EnrolmentRequest::new(keys, None, |message| pair(1).sign(message).as_ref().to_vec()).unwrap();
         let result = EnrolmentRequest::parse(&request.to_bytes().unwrap());
         assert!(matches!(result, Err(EnrolmentError::KeyReused)));
     }

@@ -72,6 +72,9 @@ pub struct Receipt {
     /// What became of the boundary, where it changed or a document of it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boundary: Option<BoundaryOutcome>,
+    /// How the bundle came; absent in aggregates of refusals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<Transport>,
     /// How many times the same refusal came in this period; 1 for an outcome.
     pub count: u64,
     /// SHA-256 of the archive, where there was one.
@@ -87,6 +90,22 @@ pub struct Receipt {
     pub clock: ClockQuality,
     /// The journal's tree when this was written.
     pub journal: JournalPosition,
+}
+
+/// How a bundle came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// A file or folder that somebody named on the appliance.
+    Local,
+    /// A stick.
+    Stick,
+    /// Sent to the listener.
+    Push,
+    /// Fetched from a repository.
+    Pull,
+    /// By a broker.
+    Mqtt,
 }
 
 /// What became of one owner's part of a bundle.

@@ -27,6 +27,7 @@ fn statement() -> Statement {
         time: UtcTime::from_unix(1_795_311_555),
         clock: ClockQuality::Plausible,
         journal: JournalPosition { size: 3, root: Digest::of(b"tree") },
+        transport: None,
     };
     Statement::new(Subject::snapshot(Version::FIRST, Digest::of(b"snapshot")), receipt)
 }

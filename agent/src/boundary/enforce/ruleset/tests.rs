@@ -142,7 +142,7 @@ prop_compose! {
         dhcp in any::<bool>(),
     ) -> Policy {
         let gateways = gateways.into_iter().flatten().map(|network| network.first()).collect();
-        Policy {
+        Policy { listen: None,
             peers: peers.into_iter().flatten().collect(),
             flows: flows.into_iter().flatten().collect(),
             link: Link { gateways, dhcp },
