@@ -2,15 +2,17 @@
 
 mod attacks;
 mod machine;
+mod observing;
 mod wire;
 
 use casemate_agent::boundary::enforce::{EnforceError, Wish};
 use casemate_agent::boundary::status::EnforcerMode;
 use casemate_protocol::boundary::Policy;
+use casemate_protocol::code::Code;
 use casemate_tests::namespace::{in_namespace, run};
-use casemate_tests::repository::Site;
+use casemate_tests::repository::{Site, flow};
 
-use self::machine::{Machine, rules};
+use self::machine::{Machine, narrowing, offer, rules};
 
 #[test]
 fn what_was_signed_is_loaded_and_a_newer_one_replaces_it() {
@@ -112,7 +114,7 @@ fn an_accepted_boundary_stays_when_it_expires_and_no_expired_one_is_newly_accept
         let later = machine.later(120);
         assert_eq!(later.enforce(), first, "the same offer, its timestamp long expired");
         site.refence(|policy| policy.peers.clear());
-        later.offer(&site);
+        later.hand(&offer(&site, "lux-002"));
         assert_eq!(later.enforce().refused.unwrap().code.as_str(), "metadata-expired");
         assert_eq!(rules(), before);
         // The machine starts anew: nothing is loaded, and the last good one is.
@@ -126,17 +128,46 @@ fn an_accepted_boundary_stays_when_it_expires_and_no_expired_one_is_newly_accept
 #[test]
 fn what_agent_and_site_take_away_is_gone_at_once_and_comes_back_with_them() {
     in_namespace(|| {
-        let site = Site::fenced();
+        let mut site = Site::fenced();
         let machine = Machine::pinned(&site);
         machine.offer(&site);
         let whole = machine.enforce().policy;
-        for narrow in [Machine::narrow, Machine::narrow_site] {
+        let all = narrowing(site.lan());
+        for (narrow, back) in [(Machine::narrow as fn(&Machine, _), Some(&*all)), (Machine::narrow_site, None)] {
             narrow(&machine, Some(br#"{"format":1,"allow":{"flows":[]}}"#));
             let status = machine.enforce();
             assert_eq!((status.policy, status.refused), (Policy::default().digest(), None));
             assert!(!rules().contains("comment"));
-            narrow(&machine, None);
+            narrow(&machine, back);
             assert_eq!(machine.enforce().policy, whole);
         }
+    });
+}
+
+#[test]
+fn what_the_agent_took_away_stays_away_when_its_file_is_lost() {
+    in_namespace(|| {
+        let mut site = Site::fenced();
+        let machine = Machine::pinned(&site);
+        machine.offer(&site);
+        let whole = machine.enforce().policy;
+        site.lan().flows.clear();
+        machine.narrow(Some(&narrowing(site.lan())));
+        let (narrow, before) = (machine.enforce().policy, rules());
+        assert_ne!(narrow, whole);
+        machine.narrow(None);
+        let stays = || {
+            let status = machine.enforce();
+            assert_eq!((status.policy, status.refused.map(|refusal| refusal.code)), (narrow, Some(Code::Missing)));
+            assert_eq!(rules(), before);
+        };
+        stays();
+        // Nor does a newer offer without one bring anything.
+        let mut wider = Site::fenced();
+        wider.refence(|policy| policy.flows.push(flow("10.20.77.0/24", "1-65535", None)));
+        machine.hand(&offer(&wider, "lux-002"));
+        stays();
+        machine.narrow(Some(&narrowing(Site::fenced().lan())));
+        assert_eq!((machine.enforce().policy, machine.enforce().refused), (whole, None));
     });
 }

@@ -40,6 +40,20 @@ impl Handover {
         same_length && fs::read(&path).is_ok_and(|found| found == content)
     }
 
+    /// Hands over `offer`, and what the agent leaves of it. What is left stands first: beside an older offer it is never
+    /// wider than either was, while a newer offer beside what was left of an older one can be.
+    ///
+    /// # Durability
+    /// As [`Self::put`], each before the next begins.
+    ///
+    /// # Errors
+    /// One cannot be written. If it is the first, the second is not tried.
+    pub fn hand(&self, narrowing: &[u8], offer: &[u8]) -> io::Result<()> {
+        self.put(NARROWING, narrowing)?;
+        self.put(OFFER, offer)?;
+        Ok(())
+    }
+
     /// Has `name` hold `content`; a reader sees the old or the new one, whole. Nothing is written where it holds that
     /// already. Says whether something was.
     ///
@@ -79,6 +93,28 @@ mod tests {
         assert!(handover.holds(OFFER, b"other") && !handover.holds(NARROWING, b""));
         let names: Vec<_> = fs::read_dir(handover.folder()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, [OFFER]);
+    }
+
+    #[test]
+    fn what_is_left_of_an_offer_stands_before_it() {
+        let state = tempfile::tempdir().unwrap();
+        let handover = Handover::of(state.path());
+        handover.hand(b"old narrowing", b"old offer").unwrap();
+        let holds =
+            |narrowing: &[u8], offer: &[u8]| handover.holds(NARROWING, narrowing) && handover.holds(OFFER, offer);
+        // A folder in its way: that file cannot be written.
+        let barred = |name: &str| {
+            let way = handover.folder().join(format!(".{name}.new"));
+            fs::create_dir(&way).unwrap();
+            assert!(handover.hand(b"new narrowing", b"new offer").is_err());
+            fs::remove_dir(way).unwrap();
+        };
+        barred(NARROWING);
+        assert!(holds(b"old narrowing", b"old offer"), "without its narrowing no offer is handed over");
+        barred(OFFER);
+        assert!(holds(b"new narrowing", b"old offer"), "the narrowing comes first");
+        handover.hand(b"new narrowing", b"new offer").unwrap();
+        assert!(holds(b"new narrowing", b"new offer"));
     }
 
     #[test]

@@ -36,6 +36,7 @@ const ATTACKS: &[(&str, Attack, Code)] = &[
     ("a stranger's keys", stranger, Code::MetadataUnsigned),
     ("another root", another_root, Code::RootBroken),
     ("another appliance's", |machine, site| machine.hand(&offer(&newer(site), "lux-001")), Code::NotAddressed),
+    ("no narrowing", |machine, _| machine.narrow(None), Code::Missing),
     ("a narrowing of garbage", |machine, _| machine.narrow(Some(b"{")), Code::BoundaryInvalid),
     ("an endless narrowing", |machine, _| machine.narrow(Some(&[b' '; 300 * 1024])), Code::TooLarge),
     ("a linked narrowing", |machine, _| relink(machine, "narrowing.json", "offer"), Code::InputUnreadable),

@@ -8,9 +8,12 @@ use casemate_agent::boundary::enforce::nft::DEFAULT_PROGRAM;
 use casemate_agent::boundary::enforce::{Enforcer, Pin, Places, Wish};
 use casemate_agent::boundary::status::EnforcerStatus;
 use casemate_agent::clock::WallClock;
+use casemate_engine::time::{BootId, Moment};
+use casemate_protocol::boundary::{self, Narrowing, Policy};
 use casemate_protocol::bundle::archive::MemberKind;
 use casemate_protocol::device::enrolment::EnrolmentGrant;
 use casemate_protocol::digest::Digest;
+use casemate_protocol::signed;
 use casemate_tests::namespace::run;
 use casemate_tests::repository::{Bundle, Site, clock, device, signed_at};
 
@@ -20,11 +23,12 @@ pub(super) const AGENT: u32 = 4242;
 pub(super) struct Machine {
     folder: tempfile::TempDir,
     days: u64,
+    up: u64,
 }
 
 impl Machine {
     pub(super) fn new() -> Self {
-        let machine = Self { folder: tempfile::tempdir().unwrap(), days: 0 };
+        let machine = Self { folder: tempfile::tempdir().unwrap(), days: 0, up: 0 };
         let own = machine.handed();
         fs::create_dir_all(&own).unwrap();
         for path in [own.parent().unwrap(), &own] {
@@ -44,9 +48,14 @@ impl Machine {
         machine
     }
 
-    /// The same machine, `days` later.
+    /// The same machine, its wall clock `days` after what was signed.
     pub(super) fn later(self, days: u64) -> Self {
         Self { days, ..self }
+    }
+
+    /// The same machine, which runs for `days` by its own count.
+    pub(super) fn up_for(self, days: u64) -> Self {
+        Self { up: days * 86_400, ..self }
     }
 
     pub(super) fn enforcer(&self) -> Enforcer {
@@ -58,8 +67,9 @@ impl Machine {
             nft: DEFAULT_PROGRAM.into(),
             unit: None,
         };
-        let days = self.days;
-        Enforcer::new(places, WallClock::new(move || signed_at().plus_days(days), clock().build)).unwrap()
+        let (days, moment) = (self.days, Moment { boot: BootId::of("a run"), uptime_seconds: self.up });
+        let clock = WallClock::new(move || signed_at().plus_days(days), clock().build).with_moment(move || moment);
+        Enforcer::new(places, clock).unwrap()
     }
 
     pub(super) fn enforce(&self) -> EnforcerStatus {
@@ -71,12 +81,13 @@ impl Machine {
         EnforcerStatus::read(&self.run()).unwrap()
     }
 
-    /// Hands over what the agent makes of `site`.
+    /// Hands over what the agent makes of `site`: first what it leaves of the boundary, which is all, then the offer.
     pub(super) fn offer(&self, site: &Site) {
+        self.narrow(Some(&narrowing(site.clone().lan())));
         self.hand(&offer(site, "lux-002"));
     }
 
-    /// Hands over `content`, as the agent does: whole, by a rename.
+    /// Hands over `content` as the offer, as the agent does: whole, by a rename.
     pub(super) fn hand(&self, content: &[u8]) {
         self.put("offer", content);
     }
@@ -136,6 +147,11 @@ pub(super) fn offer(site: &Site, id: &str) -> Vec<u8> {
         kind => wanted.contains(kind),
     };
     Bundle { members: bundle.members.into_iter().filter(|(kind, _)| belongs(kind)).collect() }.bytes()
+}
+
+/// What says that `policy` is left.
+pub(super) fn narrowing(policy: &Policy) -> Vec<u8> {
+    signed::message(&Narrowing { format: boundary::FORMAT, allow: policy.clone() }).unwrap()
 }
 
 /// Every table of the namespace, without what counters count.

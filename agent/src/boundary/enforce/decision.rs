@@ -11,7 +11,7 @@ use super::kept::Last;
 pub struct Handed {
     /// The agent's offer; none if there is none.
     pub offer: Result<Option<Accepted>, Code>,
-    /// What the agent leaves of it; none = all.
+    /// What the agent leaves of it; none if nothing is handed over that says so.
     pub own: Result<Option<Policy>, Code>,
     /// What the site leaves of it; none = all.
     pub site: Result<Option<Policy>, Code>,
@@ -29,7 +29,8 @@ pub struct Decision {
 }
 
 /// Decides. A refused offer leaves the last one in force; a narrowing that cannot be read takes away whatever was not
-/// in force already. So nothing that is refused makes the policy wider.
+/// in force already, and so does the lack of the agent's, which stands beside every offer. So nothing that is refused
+/// or lost makes the policy wider.
 #[must_use]
 pub fn decide(last: Option<&Last>, handed: Handed) -> Decision {
     let Handed { offer, own, site } = handed;
@@ -37,6 +38,10 @@ pub fn decide(last: Option<&Last>, handed: Handed) -> Decision {
     let offer = match (offer, last) {
         (Ok(None), Some(_)) => Err(Code::Missing),
         (offer, _) => offer,
+    };
+    let own = match own {
+        Ok(None) if last.is_some() || matches!(offer, Ok(Some(_))) => Err(Code::Missing),
+        own => own,
     };
     let refused = [offer.as_ref().err(), own.as_ref().err(), site.as_ref().err()].into_iter().flatten().next().copied();
     let accepted = offer.ok().flatten().or_else(|| last.map(|last| last.accepted.clone()));
@@ -87,6 +92,11 @@ mod tests {
         Handed { offer: Ok(None), own: Ok(None), site: Ok(None) }
     }
 
+    /// An agent that takes nothing away of what was accepted.
+    fn whole() -> Result<Option<Policy>, Code> {
+        Ok(Some(policy(&OLD)))
+    }
+
     const OLD: [&str; 2] = ["10.20.0.0/16", "10.30.0.0/16"];
 
     fn last() -> Last {
@@ -113,7 +123,7 @@ mod tests {
     #[test]
     fn a_refused_or_lost_offer_leaves_the_last_one() {
         for (offer, code) in [(Err(Code::MetadataRollback), Code::MetadataRollback), (Ok(None), Code::Missing)] {
-            let decision = decide(Some(&last()), Handed { offer, ..nothing() });
+            let decision = decide(Some(&last()), Handed { offer, own: whole(), site: Ok(None) });
             assert_eq!((decision.accepted, decision.refused), (Some(accepted(&OLD)), Some(code)));
             assert_eq!(decision.policy, policy(&OLD));
         }
@@ -129,13 +139,33 @@ mod tests {
     #[test]
     fn a_narrowing_that_cannot_be_read_makes_nothing_wider_than_it_was() {
         let garbage = || Err(Code::BoundaryInvalid);
-        for (own, site) in [(garbage(), Ok(None)), (Ok(None), garbage()), (garbage(), garbage())] {
+        for (own, site) in [(garbage(), Ok(None)), (whole(), garbage()), (garbage(), garbage())] {
             let decision = decide(Some(&last()), Handed { offer: Ok(Some(accepted(&OLD))), own, site });
             assert_eq!(decision.policy, policy(&["10.20.1.0/24"]));
             assert_eq!(decision.refused, Some(Code::BoundaryInvalid));
         }
         let decision = decide(None, Handed { offer: Ok(Some(accepted(&OLD))), own: garbage(), site: Ok(None) });
         assert_eq!(decision.policy, Policy::default());
+    }
+
+    #[test]
+    fn a_lost_narrowing_of_the_agents_gives_nothing_back() {
+        for offer in [Ok(Some(accepted(&OLD))), Ok(None), Err(Code::MetadataRollback)] {
+            let told = offer.as_ref().err().copied().unwrap_or(Code::Missing);
+            let decision = decide(Some(&last()), Handed { offer, ..nothing() });
+            assert_eq!((decision.policy, decision.refused), (policy(&["10.20.1.0/24"]), Some(told)));
+        }
+        let wider = accepted(&["10.20.0.0/16", "10.40.0.0/16"]);
+        let decision = decide(Some(&last()), Handed { offer: Ok(Some(wider.clone())), ..nothing() });
+        assert_eq!((decision.policy, decision.refused), (policy(&["10.20.1.0/24"]), Some(Code::Missing)));
+        let first = decide(None, Handed { offer: Ok(Some(wider)), ..nothing() });
+        assert_eq!((first.policy, first.refused), (Policy::default(), Some(Code::Missing)));
+    }
+
+    #[test]
+    fn the_site_gives_back_what_it_took_away() {
+        let decision = decide(Some(&last()), Handed { offer: Ok(Some(accepted(&OLD))), own: whole(), site: Ok(None) });
+        assert_eq!((decision.policy, decision.refused), (policy(&OLD), None));
     }
 
     #[test]
@@ -155,9 +185,7 @@ mod tests {
         assert!(left.is_empty(), "65,536 pieces are no policy");
         assert_eq!(left, in_force(&signed, Some(&many), None));
         // As many, of which each is in one that was signed, or all of it, is no multiplication.
-        for own in [None, Some(signed.clone())] {
-            assert_eq!(decide(own).policy, signed.clone().normal());
-        }
+        assert_eq!(decide(Some(signed.clone())).policy, signed.normal());
     }
 
     #[test]

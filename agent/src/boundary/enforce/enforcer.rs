@@ -11,7 +11,6 @@ use casemate_protocol::boundary::{MAX_DOCUMENT, Narrowing, Policy};
 use casemate_protocol::code::{Code, Explain};
 use casemate_protocol::digest::Digest;
 use casemate_protocol::tuf::role::Version;
-use casemate_protocol::tuf::time::{CLOCK_TOLERANCE_SECONDS, UtcTime};
 
 use super::decision::{Decision, Handed, decide};
 use super::device::devices;
@@ -19,8 +18,9 @@ use super::error::EnforceError;
 use super::input::{FOLDER, Handover};
 use super::kept::{Kept, Last, place};
 use super::loader::Loader;
+use super::observed::Observed;
 use super::ruleset::{Host, Observe, Ruleset};
-use super::unit::Unit;
+use super::unit::{self, Unit};
 use crate::boundary::status::{self, EnforcerMode, EnforcerRefusal, EnforcerStatus};
 use crate::clock::WallClock;
 use crate::consumer::trusted;
@@ -69,7 +69,7 @@ pub struct Enforcer {
 struct Plan {
     decision: Decision,
     host: Host,
-    observe: Option<Observe>,
+    observed: Option<Observed>,
 }
 
 /// What a decision was made of, and where it is kept.
@@ -184,13 +184,15 @@ impl Enforcer {
             Some(memory) => memory.remember(decision, stood)?,
             None => decision,
         };
-        let plan = self.plan(decision)?;
-        let run = self.run_folder();
+        let mut plan = self.plan(decision)?;
+        self.keep_observed(&mut plan);
+        let (run, observe) = (self.run_folder(), plan.host.observe);
         let ruleset = Loader::new(&self.places).load(&plan.decision.policy, plan.host)?;
-        let status = status_of(&plan.decision, plan.observe, &ruleset);
+        let status = status_of(&plan.decision, observe, &ruleset);
         place(&run?.join(status::FILE), &text(&status), 0o644)?;
         if let Some(unit) = &self.places.unit {
             unit.follow(&plan.decision.policy);
+            unit::look_again(observe.is_some());
         }
         Ok(status)
     }
@@ -249,13 +251,41 @@ impl Enforcer {
 
     fn plan(&self, decision: Decision) -> Result<Plan, EnforceError> {
         let agent = Handover::open(&self.places.state)?.map(|folder| folder.owner());
-        let (clock, policy) = (self.clock.read(), &decision.policy);
-        let observe = decision.accepted.as_ref().zip(policy.observe_until).and_then(|(accepted, until)| {
-            let floor = accepted.signed_at.max(clock.build);
-            let from = UtcTime::from_unix(floor.unix().saturating_sub(CLOCK_TOLERANCE_SECONDS));
-            (from <= clock.wall && clock.wall < until).then_some(Observe { from, until })
-        });
-        Ok(Plan { decision, host: Host { agent, devices: Some(devices()?), observe }, observe })
+        let observed = match &decision.accepted {
+            Some(accepted) => self.observed(accepted)?,
+            None => None,
+        };
+        let (accepted, until) = (decision.accepted.as_ref(), decision.policy.observe_until);
+        let observe = accepted.zip(until).zip(observed.as_ref());
+        let observe = observe.and_then(|((accepted, until), known)| known.span(accepted, until, self.clock.read()));
+        Ok(Plan { decision, host: Host { agent, devices: Some(devices()?), observe }, observed })
+    }
+
+    /// How long `accepted` may be observed, as of now. Where the memory of it is damaged, it is over.
+    fn observed(&self, accepted: &Accepted) -> Result<Option<Observed>, EnforceError> {
+        let (clock, moment) = (self.clock.read(), self.clock.moment());
+        let known = Kept::open(&self.places.kept)?.map_or(Ok(None), |kept| kept.observed());
+        let passed = Loader::new(&self.places).passed()?;
+        Ok(match known {
+            Ok(known) => Observed::of(accepted, known.as_ref(), passed, clock, moment),
+            Err(error) => {
+                tracing::error!(%error, "how long was observed is lost: it is over");
+                Observed::over(accepted, moment)
+            }
+        })
+    }
+
+    /// Before the kernel observes, how long it may is on disk. Where that is known already and cannot be written, it
+    /// goes on.
+    fn keep_observed(&self, plan: &mut Plan) {
+        let (Some(observed), Some(accepted)) = (&plan.observed, &plan.decision.accepted) else { return };
+        let kept = Kept::open(&self.places.kept).ok().flatten();
+        let Some(kept) = kept else { return plan.host.observe = None };
+        let Err(error) = kept.keep_observed(observed) else { return };
+        tracing::error!(%error, "how long is observed cannot be written");
+        if !kept.observed().ok().flatten().is_some_and(|known| known.is_of(accepted)) {
+            plan.host.observe = None;
+        }
     }
 
     fn run_folder(&self) -> Result<&Path, EnforceError> {

@@ -1,5 +1,5 @@
-//! What the enforcer remembers, in a folder that only root can read: the anchor, the floors in two copies, and what was
-//! accepted last.
+//! What the enforcer remembers, in a folder that only root can read: the anchor, the floors in two copies, what was
+//! accepted last, and how long it may still be observed.
 
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::EnforceError;
+use super::observed::Observed;
 use crate::consumer::trusted;
 
 /// Where it stands unless the command line says otherwise.
@@ -25,6 +26,7 @@ const MAX_LENGTH: u64 = 4 * 1024 * 1024;
 const ANCHOR: &str = "anchor.json";
 const FLOORS: [&str; 2] = ["floors-a.json", "floors-b.json"];
 const LAST: &str = "accepted.json";
+const OBSERVED: &str = "observed.json";
 
 /// What was accepted last, and what came into force by it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,6 +146,28 @@ impl Kept {
             self.write_floors(&kept)?;
         }
         if known.as_ref() == Some(last) { Ok(()) } else { self.write(LAST, &seal(last)) }
+    }
+
+    /// What is known of the boundary that was observed last.
+    ///
+    /// # Errors
+    /// It is damaged.
+    pub fn observed(&self) -> Result<Option<Observed>, EnforceError> {
+        self.read(OBSERVED)?.map(|raw| self.unseal(OBSERVED, &raw)).transpose()
+    }
+
+    /// Keeps `observed`.
+    ///
+    /// # Durability
+    /// On disk when it returns.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn keep_observed(&self, observed: &Observed) -> Result<(), EnforceError> {
+        if self.observed().ok().flatten().as_ref() == Some(observed) {
+            return Ok(());
+        }
+        self.write(OBSERVED, &seal(observed))
     }
 
     fn kept_floors(&self) -> Result<KeptFloors, EnforceError> {

@@ -47,6 +47,11 @@ impl Loader {
         Ok(self.nft.listed()?.is_some())
     }
 
+    /// Whether the kernel saw the end of observing.
+    pub(super) fn passed(&self) -> Result<bool, EnforceError> {
+        Ok(self.nft.passed()?)
+    }
+
     /// Loads the rules for `policy`, and answers with those that stand.
     pub(super) fn load(&self, policy: &Policy, mut host: Host) -> Result<Ruleset, EnforceError> {
         let mut refused = None;

@@ -14,6 +14,7 @@ pub mod input;
 pub mod kept;
 mod loader;
 pub mod nft;
+pub mod observed;
 mod pin;
 pub mod ruleset;
 mod unit;

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use casemate_protocol::digest::Digest;
 use thiserror::Error;
 
-use super::ruleset::{FAMILIES, Ruleset, TABLE};
+use super::ruleset::{FAMILIES, PASSED, Ruleset, TABLE};
 
 /// Where Debian has it.
 pub const DEFAULT_PROGRAM: &str = "/usr/sbin/nft";
@@ -80,6 +80,20 @@ impl Nft {
             }
         }
         Ok(Some(Digest::of(&text)))
+    }
+
+    /// Whether the kernel saw a packet after the end of observing, since the rules were loaded.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn passed(&self) -> Result<bool, NftError> {
+        for family in FAMILIES {
+            let output = self.run(&["list", "set", family, TABLE, PASSED], "")?;
+            if output.status.success() && String::from_utf8_lossy(&output.stdout).contains("elements") {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn feed(&self, arguments: &[&str], ruleset: &Ruleset) -> Result<(), NftError> {

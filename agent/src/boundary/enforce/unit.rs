@@ -1,4 +1,5 @@
-//! systemd's own layer for the agent's unit: `IPAddressAllow=` follows the peers.
+//! What systemd is told: `IPAddressAllow=` of the agent's unit follows the peers, and while observing the enforcer is
+//! started again from time to time.
 //!
 //! The unit denies every address off the machine. systemd judges by control group, whatever the process does, so it
 //! has to know the peers too. Failing costs reachability, never safety: what is not allowed stays denied.
@@ -13,6 +14,9 @@ const SYSTEMD: &str = "/run/systemd/system";
 /// Where Debian has it.
 const SYSTEMCTL: &str = "/usr/bin/systemctl";
 
+/// Starts the enforcer again every hour while it runs.
+const TIMER: &str = "casemate-boundary.timer";
+
 /// A unit whose allowed addresses follow the peers.
 #[derive(Clone, Debug)]
 pub struct Unit(String);
@@ -26,22 +30,37 @@ impl Unit {
 
     /// Lets the unit reach loopback and the peers, from now on and until the machine restarts.
     pub(super) fn follow(&self, policy: &Policy) {
-        if !Path::new(SYSTEMD).is_dir() {
-            return;
-        }
-        let done = Command::new(SYSTEMCTL)
-            .args(["set-property", "--runtime", &self.0])
-            .args(properties(policy))
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        if !done.is_ok_and(|status| status.success()) {
+        let words = ["set-property", "--runtime", &self.0].map(str::to_owned);
+        if !systemctl(words.into_iter().chain(properties(policy))) {
             tracing::warn!(unit = self.0, "systemd did not take the peers' addresses: the agent does not reach them");
         }
     }
+}
+
+/// Has the enforcer look at the clock every hour, if it is `observing`: only what it saw is remembered when the machine
+/// starts anew.
+pub(super) fn look_again(observing: bool) {
+    let verb = if observing { "start" } else { "stop" };
+    // Not waited for: at boot the timer is ordered after this very run.
+    if !systemctl([verb, "--no-block", TIMER].map(str::to_owned)) {
+        tracing::warn!(unit = TIMER, "systemd neither started nor stopped it");
+    }
+}
+
+/// Whether systemd did what it was told; yes where it does not run the machine.
+fn systemctl(words: impl IntoIterator<Item = String>) -> bool {
+    if !Path::new(SYSTEMD).is_dir() {
+        return true;
+    }
+    let done = Command::new(SYSTEMCTL)
+        .args(words)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    done.is_ok_and(|status| status.success())
 }
 
 fn properties(policy: &Policy) -> Vec<String> {

@@ -14,7 +14,7 @@ use casemate_protocol::signed;
 
 use crate::boundary::force::{self, Force};
 use crate::boundary::foreign_file::{Owner as Writer, content};
-use crate::boundary::handover::{Handover, NARROWING, OFFER};
+use crate::boundary::handover::Handover;
 use crate::exit::Failure;
 use crate::runtime::error::RuntimeError;
 use crate::runtime::keeper::Keeper;
@@ -71,10 +71,9 @@ impl Keeper {
         let handover = Handover::of(&self.config.state);
         let failed = |source| RuntimeError::Start { action: "write what is in force", source };
         if let Some(offer) = offer {
-            // First: a newer narrowing beside an older offer is never wider, the other way round it can be.
             let narrowing = Narrowing { format: FORMAT, allow: own.clone() };
-            handover.put(NARROWING, &signed::message(&narrowing).map_err(RuntimeError::from)?).map_err(failed)?;
-            handover.put(OFFER, &self.store.objects().read(offer)?).map_err(failed)?;
+            let narrowing = signed::message(&narrowing).map_err(RuntimeError::from)?;
+            handover.hand(&narrowing, &self.store.objects().read(offer)?).map_err(failed)?;
         }
         if *force != Force::default() || handover.folder().join(force::FILE).exists() {
             handover.put(force::FILE, &signed::message(force).map_err(RuntimeError::from)?).map_err(failed)?;

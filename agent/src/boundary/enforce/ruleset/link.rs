@@ -13,6 +13,7 @@ pub(super) fn arp(text: &mut Text, host: &Host, named: &Named) {
     text.block(&format!("table arp {TABLE}"), |text| {
         text.counters(&["dropped_out", "observed_out", "dropped_in", "observed_in"]);
         named.set4(text);
+        text.passed(host);
         text.hooked("out", "output", |text| {
             questions(text);
             beyond(text, host, "out");
@@ -36,6 +37,7 @@ pub(super) fn frames(text: &mut Text, policy: &Policy, host: &Host, devices: &[D
         text.counters(&["dropped_out", "observed_out"]);
         named.set4(text);
         named.set6(text);
+        text.passed(host);
         text.block("chain frames", |text| {
             questions(text);
             text.line("ip daddr @named4 accept");
@@ -58,9 +60,6 @@ pub(super) fn frames(text: &mut Text, policy: &Policy, host: &Host, devices: &[D
 }
 
 fn beyond(text: &mut Text, host: &Host, side: &str) {
-    if let Some(observe) = &host.observe {
-        let (from, until) = (observe.from.unix(), observe.until.unix());
-        text.line(&format!("meta time >= {from} meta time < {until} counter name observed_{side} accept"));
-    }
+    text.observed(host, &format!("counter name observed_{side}"));
     text.line(&format!("counter name dropped_{side} drop"));
 }

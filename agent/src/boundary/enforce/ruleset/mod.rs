@@ -28,6 +28,10 @@ pub use self::host::{Device, Host, Observe};
 pub const TABLE: &str = "casemate";
 /// The families in which there is such a table, in the order they are made.
 pub const FAMILIES: [&str; 3] = ["inet", "arp", "netdev"];
+/// Name of the set in each table that holds something once a packet came after the end of observing.
+pub(super) const PASSED: &str = "passed";
+/// Its only key, whatever the packet.
+const KEY: &str = "meta mark & 0x0";
 /// NFLOG group of packets that are dropped or, while observing, let through beyond the policy.
 pub const GROUP: u16 = 53;
 /// Bytes of such a packet that are copied to whoever reads the group: all headers.
@@ -97,6 +101,21 @@ impl Text {
             text.line(&format!("type filter hook {hook} priority filter; policy drop;"));
             fill(text);
         });
+    }
+
+    /// The kernel's own memory that observing is over: a clock set back later finds it.
+    fn passed(&mut self, host: &Host) {
+        if host.observe.is_some() {
+            self.line(&format!("set {PASSED} {{ type mark; size 1; flags dynamic; }}"));
+        }
+    }
+
+    /// While observing: `told` and accepted, unless the end was seen before.
+    fn observed(&mut self, host: &Host, told: &str) {
+        let Some(observe) = &host.observe else { return };
+        let (from, until) = (observe.from.unix(), observe.until.unix());
+        self.line(&format!("meta time >= {until} add @{PASSED} {{ {KEY} }}"));
+        self.line(&format!("meta time >= {from} meta time < {until} {KEY} != @{PASSED} {told} accept"));
     }
 
     fn counters(&mut self, names: &[&str]) {

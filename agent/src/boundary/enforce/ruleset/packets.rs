@@ -40,6 +40,7 @@ pub(super) fn table(text: &mut Text, policy: &Policy, host: &Host, named: &Named
         }
         named.set4(text);
         named.set6(text);
+        text.passed(host);
         output(text, policy, host, named);
         input(text, policy, host, named);
         text.hooked("forward", "forward", |text| text.line("goto beyond_forward"));
@@ -182,11 +183,7 @@ fn beyond(text: &mut Text, host: &Host, side: &Side, quiet: impl FnOnce(&mut Tex
     let Side { chain, prefix } = side;
     let told = format!("log group {GROUP} snaplen {SNAPLEN} prefix \"{prefix}\"");
     text.block(&format!("chain beyond_{chain}"), |text| {
-        if let Some(observe) = &host.observe {
-            let (from, until) = (observe.from.unix(), observe.until.unix());
-            let now = format!("meta time >= {from} meta time < {until}");
-            text.line(&format!("{now} {told} counter name observed_{chain} accept"));
-        }
+        text.observed(host, &format!("{told} counter name observed_{chain}"));
         quiet(text);
         text.line(&format!("{told} counter name dropped_{chain} drop"));
     });

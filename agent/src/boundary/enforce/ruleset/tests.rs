@@ -45,7 +45,10 @@ fn observing_is_bounded_by_signed_time_and_by_the_policy_and_told() {
     let observed: Vec<_> = rendered.text().lines().filter(|line| line.contains("counter name observed_")).collect();
     // Out, in and forward; resolution out and in; frames.
     assert_eq!(observed.len(), 6);
-    assert!(observed.iter().all(|line| line.contains(&span)));
+    assert!(observed.iter().all(|line| line.contains(&span) && line.contains("!= @passed ")));
+    let end = format!("meta time >= {} add @passed ", observe.until.unix());
+    assert_eq!(rendered.text().lines().filter(|line| line.trim().starts_with(&end)).count(), 6);
+    assert_eq!(rendered.text().matches("set passed ").count(), 3);
     assert_eq!(observed.iter().filter(|line| line.contains("log group 53")).count(), 3);
     assert!(!Ruleset::render(&policy(), &host()).text().contains("meta time"));
 }
