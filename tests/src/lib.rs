@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this crate is only ever part of a test")]
 
 pub mod appliance;
+pub mod authority;
 pub mod endurance;
 pub mod http;
 pub mod namespace;
