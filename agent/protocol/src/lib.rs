@@ -11,11 +11,13 @@
 //! | [`tuf`] | TUF 1.0 metadata and the sans-IO client |
 //! | [`bundle`] | the archive, manifests, parts and the appraisal of a whole bundle |
 //! | [`boundary`] | envelope, boundary and what remains of it: the policy in force |
+//! | [`broker`] | what passes through an MQTT broker: topics, announcements, requests |
 //! | [`device`] | appliance ids and enrolment |
 //! | [`evidence`] | receipts, health reports, the Merkle tree |
 //! | [`code`] | every outcome code, its meaning and its remedy |
 
 pub mod boundary;
+pub mod broker;
 pub mod bundle;
 pub mod canonical;
 pub mod code;

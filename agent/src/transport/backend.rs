@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use casemate_protocol::bundle::appraisal::Device;
 use casemate_protocol::code::Code;
@@ -10,7 +11,7 @@ use casemate_protocol::digest::Digest;
 use casemate_protocol::evidence::receipt::Transport;
 use casemate_protocol::tuf::client::Stored;
 use casemate_protocol::tuf::time::Clock;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::boundary::connect::Door;
 use crate::exit::Failure;
@@ -22,8 +23,25 @@ pub struct Backend {
     pub door: Door,
     /// Where a transport may keep what it has received so far: a folder of its own, mode 0700, emptied by nobody else.
     pub spool: PathBuf,
+    /// Bytes of the spool's disk that stay free whatever arrives.
+    pub reserve: u64,
     /// Where orders go.
     pub orders: mpsc::Sender<Order>,
+    /// Rung when a broker has announced what is too large for it: whoever pulls looks at the repository now.
+    pub look: Arc<Notify>,
+    /// What there is to say: so that nobody has to ask again and again.
+    pub news: watch::Receiver<News>,
+}
+
+/// What there is to say to peers. A number that has changed says that there is something; by how much says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// Changes when a receipt was written.
+    pub receipts: u64,
+    /// Changes with the state that health reports.
+    pub health: u64,
+    /// Changes when something has begun to wait for a round trip with the control plane.
+    pub round_trip: u64,
 }
 
 /// What a transport asks of the loop. Whoever asked may have left before the answer.
