@@ -8,7 +8,7 @@ use casemate_engine::boundary::TRIAL_SECONDS;
 use casemate_protocol::boundary::offer::{Accepted, Anchor, judge};
 use casemate_protocol::boundary::{Narrowing, Policy, in_force};
 use casemate_protocol::code::Code;
-use casemate_protocol::evidence::receipt::BoundaryOutcome;
+use casemate_protocol::evidence::receipt::{BoundaryOutcome, Transport};
 use casemate_protocol::tuf::floors::Floors;
 use casemate_tests::appliance::Appliance;
 use casemate_tests::namespace::{in_namespace, run};
@@ -204,7 +204,8 @@ fn a_tenant_narrows_its_own_flows_and_cannot_widen_them() {
 fn import_and_wait(appliance: &Appliance, site: &Site) -> Code {
     appliance.carry(&[("bundle.casemate", &site.issue().bundle().bytes())]);
     let source = ImportSource::Path(appliance.path("stick"));
-    let report = appliance.ask(Call::Import { source, wait: true, dry_run: false }).unwrap();
+    let report =
+        appliance.ask(Call::Import { source, transport: Transport::Local, wait: true, dry_run: false }).unwrap();
     serde_json::from_value(report["code"].clone()).unwrap()
 }
 

@@ -7,6 +7,7 @@ use casemate_agent::local_api::call::{Call, ImportSource};
 use casemate_agent::runtime::Agent;
 use casemate_protocol::bundle::manifest::{Apply, Consumer};
 use casemate_protocol::code::{Class, Code};
+use casemate_protocol::evidence::receipt::Transport;
 use casemate_tests::appliance::Appliance;
 use casemate_tests::repository::Site;
 use proptest::prelude::*;
@@ -108,7 +109,10 @@ impl Scene {
     async fn import(&mut self, agent: &Agent) {
         self.appliance.carry(&[("next.casemate", &self.newest)]);
         let source = ImportSource::Path(self.appliance.path("stick"));
-        let answer = agent.call(Call::Import { source, wait: false, dry_run: false }).await.unwrap();
+        let answer = agent
+            .call(Call::Import { source, transport: Transport::Local, wait: false, dry_run: false })
+            .await
+            .unwrap();
         let code: Code = answer["code"].as_str().unwrap().parse().unwrap();
         assert!(code.class() == Class::Done || code == Code::FailedBefore, "{answer}");
         self.accepted.insert(self.site.version);

@@ -3,7 +3,7 @@
 use casemate_agent::local_api::call::{Call, ImportSource};
 use casemate_protocol::code::Code;
 use casemate_protocol::evidence::health::{self, HealthState};
-use casemate_protocol::evidence::receipt::{self, ClockQuality};
+use casemate_protocol::evidence::receipt::{self, ClockQuality, Transport};
 use casemate_tests::appliance::{Appliance, files_below};
 use casemate_tests::repository::Site;
 
@@ -30,7 +30,7 @@ fn a_bundle_becomes_generation_one_and_a_receipt_that_verifies() {
     let receipt = &statement.predicate;
     assert_eq!((receipt.code, receipt.sequence, receipt.count), (Code::Applied, 1, 1));
     assert_eq!((receipt.clock, receipt.root_version, receipt.demo), (ClockQuality::Plausible, 1, false));
-    assert_eq!(statement.subject[0].name, "timestamp/1");
+    assert_eq!((statement.subject[0].name.as_str(), receipt.transport), ("timestamp/1", Some(Transport::Stick)));
     let [owner] = receipt.owners.as_slice() else { panic!("{receipt:?}") };
     assert_eq!((owner.id.to_string().as_str(), owner.code), ("group.clinics", Code::Applied));
     assert_eq!((owner.before.as_ref(), owner.after.as_ref().map(|after| after.number)), (None, Some(1)));
@@ -193,7 +193,8 @@ fn a_bundle_for_others_leaves_no_trace_but_a_receipt() {
     assert_eq!(report.code, Code::NotAddressed, "{report:?}");
     let status = appliance.status();
     assert_eq!((status.timestamp_version, status.owners.len()), (None, 0));
-    assert_eq!(appliance.receipts().len(), 1);
+    let transports: Vec<_> = appliance.receipts().iter().map(|receipt| receipt.predicate.transport).collect();
+    assert_eq!(transports, [Some(Transport::Stick)]);
     // However often it comes, it is one refusal and one receipt.
     assert_eq!(appliance.import_one(&bytes).bundles[0].receipt, report.bundles[0].receipt);
     assert_eq!(appliance.receipts().len(), 1);
@@ -305,5 +306,10 @@ fn what_is_current_and_gone_from_the_folder_is_built_again_at_the_next_start() {
 }
 
 fn import_call(appliance: &Appliance) -> Call {
-    Call::Import { source: ImportSource::Path(appliance.path("stick")), wait: false, dry_run: false }
+    Call::Import {
+        source: ImportSource::Path(appliance.path("stick")),
+        transport: Transport::Local,
+        wait: false,
+        dry_run: false,
+    }
 }

@@ -327,7 +327,7 @@ fn a_follower_that_does_not_read_is_dropped_whole_events_behind_it_and_learns_of
 /// A loop that reads a streamed bundle as far as `limit` and says how many bytes it saw.
 fn reading(limit: u64) -> impl Fn(Call) -> Answer + Send + 'static {
     move |call| {
-        let Call::Import { source: ImportSource::Stream(pipe), wait: true, dry_run: true } = call else {
+        let Call::Import { source: ImportSource::Stream(pipe), wait: true, dry_run: true, .. } = call else {
             return Ok(json!({ "another": true }));
         };
         let seen = std::io::copy(&mut pipe.take(limit), &mut std::io::sink()).unwrap();

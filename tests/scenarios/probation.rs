@@ -10,6 +10,7 @@ use casemate_protocol::bundle::probe::Probe;
 use casemate_protocol::code::Code;
 use casemate_protocol::device::id::Name;
 use casemate_protocol::evidence::health::HealthState;
+use casemate_protocol::evidence::receipt::Transport;
 use casemate_tests::appliance::Appliance;
 use casemate_tests::repository::Site;
 
@@ -71,7 +72,12 @@ pub(crate) fn said(generation: u64, outcome: Outcome) -> Call {
 }
 
 fn stick(appliance: &Appliance, wait: bool) -> Call {
-    Call::Import { source: ImportSource::Path(appliance.path("stick")), wait, dry_run: false }
+    Call::Import {
+        source: ImportSource::Path(appliance.path("stick")),
+        transport: Transport::Local,
+        wait,
+        dry_run: false,
+    }
 }
 
 fn bundle(answer: serde_json::Value) -> BundleReport {
@@ -467,7 +473,12 @@ fn a_dry_run_says_what_would_change_and_keeps_nothing() {
     let (appliance, site) = in_march();
     let before = (appliance.status().journal, appliance.receipts().len(), objects(&appliance));
     appliance.carry(&[("april.casemate", &site.issue().bundle().bytes())]);
-    let call = |dry_run| Call::Import { source: ImportSource::Path(appliance.path("stick")), wait: false, dry_run };
+    let call = |dry_run| Call::Import {
+        source: ImportSource::Path(appliance.path("stick")),
+        transport: Transport::Local,
+        wait: false,
+        dry_run,
+    };
     let report = bundle(appliance.ask(call(true)).unwrap());
     assert_eq!((report.code, report.receipt), (Code::Probation, None), "{report:?}");
     let [diff] = report.diff.as_slice() else { panic!("{report:?}") };
@@ -527,7 +538,7 @@ fn a_trial_that_ends_while_another_bundle_is_read_takes_nothing_away_that_bundle
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            answer = agent.call(Call::Import { source, wait: true, dry_run: false }) => answer,
+            answer = agent.call(Call::Import { source, transport: Transport::Local, wait: true, dry_run: false }) => answer,
             () = ending => unreachable!(),
         }
     });
@@ -535,6 +546,8 @@ fn a_trial_that_ends_while_another_bundle_is_read_takes_nothing_away_that_bundle
     assert_eq!(bundle.code, Code::Applied, "{bundle:?}");
     assert_eq!(appliance.current(HOMESERVER).unwrap(), APRIL);
     // Once nothing is read any more, what is not needed goes: three kinds of files and the metadata are left.
-    let codes: Vec<_> = appliance.receipts().iter().map(|statement| statement.predicate.code).collect();
-    assert_eq!(codes, [Code::Applied, Code::ConsumerFailed, Code::Applied]);
+    let said = appliance.receipts().into_iter().map(|receipt| (receipt.predicate.code, receipt.predicate.transport));
+    let (stick, local) = (Some(Transport::Stick), Some(Transport::Local));
+    let expected = [(Code::Applied, stick), (Code::ConsumerFailed, stick), (Code::Applied, local)];
+    assert_eq!(said.collect::<Vec<_>>(), expected);
 }

@@ -17,7 +17,7 @@ use casemate_engine::time::{BootId, Moment};
 use casemate_protocol::canonical;
 use casemate_protocol::device::enrolment::{DeviceKeys, EnrolmentGrant, EnrolmentRequest};
 use casemate_protocol::evidence::health::HealthReport;
-use casemate_protocol::evidence::receipt::{self, Statement};
+use casemate_protocol::evidence::receipt::{self, Statement, Transport};
 use casemate_protocol::tuf::time::UtcTime;
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
@@ -208,7 +208,12 @@ impl Appliance {
     #[must_use]
     pub fn import(&self, bundles: &[(&str, &[u8])]) -> ImportReport {
         self.carry(bundles);
-        self.ask_for(Call::Import { source: ImportSource::Path(self.path("stick")), wait: false, dry_run: false })
+        self.ask_for(Call::Import {
+            source: ImportSource::Path(self.path("stick")),
+            transport: Transport::Local,
+            wait: false,
+            dry_run: false,
+        })
     }
 
     /// Imports one bundle.

@@ -8,6 +8,7 @@ use casemate_agent::local_api::call::{Answer, Call, ImportSource};
 use casemate_agent::local_api::client::Client;
 use casemate_protocol::bundle::manifest::{Apply, Consumer};
 use casemate_protocol::code::Code;
+use casemate_protocol::evidence::receipt::Transport;
 
 use crate::appliance::Appliance;
 use crate::repository::Site;
@@ -86,7 +87,12 @@ pub fn endure(program: &str, bundles: u64, looks: &[u64]) -> Vec<Held> {
 
 /// One bundle, its consumer's word on it, and its receipt taken home.
 async fn turn(appliance: &Appliance, bundle: &Path, number: u64, good: bool) {
-    let call = Call::Import { source: ImportSource::Path(bundle.into()), wait: false, dry_run: false };
+    let call = Call::Import {
+        source: ImportSource::Path(bundle.into()),
+        transport: Transport::Local,
+        wait: false,
+        dry_run: false,
+    };
     let report: ImportReport = serde_json::from_value(ask(appliance, call).await.unwrap()).unwrap();
     assert_eq!(report.code, Code::Probation, "{report:?}");
     let outcome = if good { Outcome::Ready } else { Outcome::Failed };

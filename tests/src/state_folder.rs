@@ -252,6 +252,7 @@ fn accepted(version: u64) -> Record {
             timestamp_version: version,
             snapshot: digest,
             archive: None,
+            transport: None,
             outcomes: Vec::new(),
             boundary: None,
         },

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use casemate_protocol::code::{Class, Code};
+use casemate_protocol::evidence::receipt::Transport;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
@@ -39,7 +40,8 @@ impl Import {
         let told = RefCell::new(String::new());
         let moving = Cell::new(false);
         let import = || {
-            let call = Call::Import { source: ImportSource::Path(path.clone()), wait, dry_run };
+            let call =
+                Call::Import { source: ImportSource::Path(path.clone()), transport: Transport::Local, wait, dry_run };
             let answer = ask_watching(setup, call, |look| {
                 if !bar.is_hidden() && !moving.replace(true) {
                     // By a thread of its own: not before the process is confined.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use casemate_protocol::bundle::target_path::FilePath;
 use casemate_protocol::device::id::{Name, Owner};
+use casemate_protocol::evidence::receipt::Transport;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -30,6 +31,8 @@ pub enum Call {
     Import {
         /// Where it comes from.
         source: ImportSource,
+        /// How it came; what turns out to be a stick is one.
+        transport: Transport,
         /// Answer only once no owner is in probation any more. A maintenance window is not waited for.
         wait: bool,
         /// Verify and say what would change; change nothing and keep nothing.

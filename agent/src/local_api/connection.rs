@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use casemate_protocol::device::id::Owner;
+use casemate_protocol::evidence::receipt::Transport;
 use hyper::body::Incoming;
 use hyper::header::HeaderMap;
 use hyper::server::conn::http1;
@@ -102,7 +103,8 @@ impl Backend {
             Endpoint::Bundles => match order::import(&found, &head.uri, &head.headers, body).await? {
                 order::Import::Order(call) => self.import(call).await,
                 order::Import::Stream { body, wait, dry_run } => {
-                    upload::run(body, |source| self.import(Call::Import { source, wait, dry_run })).await
+                    let transport = Transport::Local;
+                    upload::run(body, |source| self.import(Call::Import { source, transport, wait, dry_run })).await
                 }
             },
         }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use casemate_protocol::evidence::receipt::Transport;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::Uri;
 use hyper::body::{Body as _, Bytes, Incoming};
@@ -104,7 +105,12 @@ pub(super) async fn import(
             if !path.is_absolute() {
                 return Err(RequestError::Relative(path));
             }
-            Ok(Import::Order(Call::Import { source: ImportSource::Path(path), wait, dry_run }))
+            Ok(Import::Order(Call::Import {
+                source: ImportSource::Path(path),
+                transport: Transport::Local,
+                wait,
+                dry_run,
+            }))
         }
         Some(BUNDLE) => {
             let given = query(uri, &["wait", "dry_run"])?;

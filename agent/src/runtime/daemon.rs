@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use casemate_protocol::evidence::receipt::Transport;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -111,7 +112,7 @@ async fn watch(stick: Option<&Path>, agent: &Agent) {
         }
         tracing::info!("a stick with bundles");
         let source = ImportSource::Path(PathBuf::from(stick));
-        let call = Call::Import { source, wait: false, dry_run: false };
+        let call = Call::Import { source, transport: Transport::Stick, wait: false, dry_run: false };
         match agent.call(call).await {
             Ok(report) => tracing::info!(code = report["code"].as_str(), "the stick was imported"),
             Err(failure) => tracing::warn!(code = %failure.code, "the stick was not imported"),

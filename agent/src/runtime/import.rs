@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use casemate_protocol::bundle::appraisal::{Device, Verdict};
 use casemate_protocol::code::{Class, Code, Explain};
 use casemate_protocol::digest::Digest;
+use casemate_protocol::evidence::receipt::Transport;
 use tokio::sync::watch;
 
 use super::error::RuntimeError;
@@ -39,13 +40,14 @@ pub(super) struct Imported {
 pub(super) fn import(
     desk: &Desk,
     source: ImportSource,
+    transport: Transport,
     dry: bool,
     progress: &watch::Sender<Progress>,
 ) -> Result<Imported, Failure> {
     let imported = desk.ask_blocking(move |keeper| keeper.bench(dry))?.and_then(|bench| {
         let imported = match source {
-            ImportSource::Path(path) => from_path(desk, &bench, &path, dry, progress),
-            ImportSource::Stream(stream) => from_stream(desk, &bench, stream, dry, progress),
+            ImportSource::Path(path) => from_path(desk, &bench, &path, transport, dry, progress),
+            ImportSource::Stream(stream) => from_stream(desk, &bench, stream, transport, dry, progress),
         };
         bench.clear(dry);
         imported
@@ -58,10 +60,12 @@ fn from_path(
     desk: &Desk,
     bench: &Bench,
     path: &Path,
+    transport: Transport,
     dry: bool,
     progress: &watch::Sender<Progress>,
 ) -> Result<Imported, Failure> {
     let source = stick::find(path)?;
+    let transport = if source.stick.is_some() { Transport::Stick } else { transport };
     let (ranked, mut refused) = bench.rank(&source.bundles);
     let mut bundles = Vec::new();
     let mut winner: Option<(BundleReport, Digest)> = None;
@@ -73,7 +77,7 @@ fn from_path(
         match bench.appraise_among(desk, &file, &source.bundles, progress) {
             Ok(verdict) => {
                 let snapshot = verdict.trust.snapshot;
-                let report = BundleReport { file, ..act(desk, verdict, dry)? };
+                let report = BundleReport { file, ..act(desk, verdict, transport, dry)? };
                 bundles.push(report.clone());
                 winner = Some((report, snapshot));
             }
@@ -84,7 +88,7 @@ fn from_path(
         bundles.push(match &winner {
             // Older than what was just accepted, or is in force: beside a newer bundle that is no refusal.
             Some((applied, _)) if error.code() == Code::MetadataRollback => superseded(file, applied),
-            _ => refusal(desk, file, error, dry)?,
+            _ => refusal(desk, file, error, transport, dry)?,
         });
     }
     if let Some(stick) = source.stick.filter(|_| !dry) {
@@ -100,6 +104,7 @@ fn from_stream(
     desk: &Desk,
     bench: &Bench,
     stream: File,
+    transport: Transport,
     dry: bool,
     progress: &watch::Sender<Progress>,
 ) -> Result<Imported, Failure> {
@@ -108,15 +113,15 @@ fn from_stream(
     let (report, snapshot) = match verdict {
         Ok(verdict) => {
             let snapshot = verdict.trust.snapshot;
-            (BundleReport { file: name, ..act(desk, verdict, dry)? }, Some(snapshot))
+            (BundleReport { file: name, ..act(desk, verdict, transport, dry)? }, Some(snapshot))
         }
-        Err(error) => (refusal(desk, name, error, dry)?, None),
+        Err(error) => (refusal(desk, name, error, transport, dry)?, None),
     };
     Ok(Imported { report: ImportReport { code: report.code, bundles: vec![report] }, snapshot })
 }
 
-fn act(desk: &Desk, verdict: Box<Verdict>, dry: bool) -> Result<BundleReport, Failure> {
-    desk.ask_blocking(move |keeper| if dry { keeper.preview(&verdict) } else { keeper.settle(&verdict) })?
+fn act(desk: &Desk, verdict: Box<Verdict>, transport: Transport, dry: bool) -> Result<BundleReport, Failure> {
+    desk.ask_blocking(move |keeper| if dry { keeper.preview(&verdict) } else { keeper.settle(&verdict, transport) })?
 }
 
 impl Bench {
@@ -223,10 +228,10 @@ impl Keeper {
     }
 
     /// Keeps what may be kept of a refused bundle: roots, and a receipt that says so.
-    fn note_refusal(&mut self, code: Code, remains: &Remains) -> Result<Option<u64>, Failure> {
+    fn note_refusal(&mut self, code: Code, remains: &Remains, transport: Transport) -> Result<Option<u64>, Failure> {
         self.keep_roots(&remains.roots)?;
         match (remains.snapshot, remains.input) {
-            (Some((version, snapshot)), _) => self.refused_snapshot(code, version, snapshot).map(Some),
+            (Some((version, snapshot)), _) => self.refused_snapshot(code, version, snapshot, transport).map(Some),
             (None, Some(input)) => self.refused(code, input),
             (None, None) => Ok(None),
         }
@@ -245,14 +250,20 @@ fn superseded(file: PathBuf, by: &BundleReport) -> BundleReport {
     }
 }
 
-fn refusal(desk: &Desk, file: PathBuf, error: IntakeError, dry: bool) -> Result<BundleReport, Failure> {
+fn refusal(
+    desk: &Desk,
+    file: PathBuf,
+    error: IntakeError,
+    transport: Transport,
+    dry: bool,
+) -> Result<BundleReport, Failure> {
     let code = error.code();
     let mut failure = Failure::of(&error);
     let (receipt, timestamp_version) = match error {
         IntakeError::Refused { code, remains, .. } => {
             let version = remains.snapshot.map(|(version, _)| version.get());
             let (receipt, accepted) = desk.ask_blocking(move |keeper| {
-                let receipt = if dry { Ok(None) } else { keeper.note_refusal(code, &remains) };
+                let receipt = if dry { Ok(None) } else { keeper.note_refusal(code, &remains, transport) };
                 (receipt, keeper.timestamp_version())
             })?;
             if let (Code::MetadataRollback, Some(accepted)) = (code, accepted) {

@@ -7,7 +7,9 @@ use casemate_engine::update::State;
 use casemate_protocol::bundle::part::object_id;
 use casemate_protocol::code::Code;
 use casemate_protocol::digest::Digest;
-use casemate_protocol::evidence::receipt::{BoundaryOutcome, OwnerOutcome, Receipt, Statement, Subject, overall_with};
+use casemate_protocol::evidence::receipt::{
+    BoundaryOutcome, OwnerOutcome, Receipt, Statement, Subject, Transport, overall_with,
+};
 use casemate_protocol::tuf::role::Version;
 
 use super::error::RuntimeError;
@@ -29,6 +31,7 @@ pub(super) struct Draft {
     pub(super) code: Code,
     pub(super) owners: Vec<OwnerOutcome>,
     pub(super) boundary: Option<BoundaryOutcome>,
+    pub(super) transport: Option<Transport>,
     pub(super) count: u64,
 }
 
@@ -106,7 +109,7 @@ impl Keeper {
             time: stamp.wall,
             clock: stamp.clock,
             journal: self.store.position(),
-            transport: None,
+            transport: draft.transport,
         };
         let envelope = identity.seal(&Statement::new(draft.subject, receipt))?;
         self.store.objects().put(&[&envelope])?;
@@ -151,6 +154,7 @@ impl Keeper {
             code,
             owners: Vec::new(),
             boundary: None,
+            transport: None,
             count,
         };
         self.write_receipt(draft).map(Some)
@@ -199,6 +203,7 @@ pub(super) fn draft(bundle: OpenBundle) -> Draft {
         code: overall_with(&bundle.outcomes, bundle.boundary.as_ref()),
         owners: bundle.outcomes,
         boundary: bundle.boundary,
+        transport: bundle.transport,
         count: 1,
     }
 }

@@ -8,7 +8,7 @@ use casemate_protocol::canonical;
 use casemate_protocol::code::{Code, Explain};
 use casemate_protocol::device::id::Owner;
 use casemate_protocol::digest::Digest;
-use casemate_protocol::evidence::receipt::{BoundaryOutcome, OwnerOutcome, Subject};
+use casemate_protocol::evidence::receipt::{BoundaryOutcome, OwnerOutcome, Subject, Transport};
 use casemate_protocol::signed::Unverified;
 use casemate_protocol::tuf::client::Stored;
 use casemate_protocol::tuf::floors::RootFloor;
@@ -67,6 +67,7 @@ impl Keeper {
         code: Code,
         timestamp: Version,
         snapshot: Digest,
+        transport: Transport,
     ) -> Result<u64, Failure> {
         if let Some(sequence) = self.earlier_receipt(snapshot, Some(code)) {
             return Ok(sequence);
@@ -79,6 +80,7 @@ impl Keeper {
             code,
             owners: Vec::new(),
             boundary: None,
+            transport: Some(transport),
             count: 1,
         })
     }
@@ -88,7 +90,7 @@ impl Keeper {
     ///
     /// # Durability
     /// Everything the report says, when it returns `Ok`.
-    pub(super) fn settle(&mut self, verdict: &Verdict) -> Result<BundleReport, Failure> {
+    pub(super) fn settle(&mut self, verdict: &Verdict, transport: Transport) -> Result<BundleReport, Failure> {
         self.writable()?;
         self.tick()?;
         if let Some(report) = self.replayed(verdict) {
@@ -98,7 +100,7 @@ impl Keeper {
         }
         self.keep(verdict)?;
         let boundary = self.boundary_step(verdict)?;
-        let accepted = self.acceptance(verdict, boundary.outcome)?;
+        let accepted = self.acceptance(verdict, boundary.outcome, transport)?;
         let mut offers = offers(verdict);
         let assigned: BTreeSet<Owner> = verdict.addressee.assignment.owners().into_iter().collect();
         let carried = self.supersede(&offers)?;
@@ -179,7 +181,12 @@ impl Keeper {
     }
 
     /// What is recorded together with the owners' first step; all it names was kept.
-    fn acceptance(&self, verdict: &Verdict, boundary: Option<BoundaryOutcome>) -> Result<Vec<Record>, Failure> {
+    fn acceptance(
+        &self,
+        verdict: &Verdict,
+        boundary: Option<BoundaryOutcome>,
+        transport: Transport,
+    ) -> Result<Vec<Record>, Failure> {
         let Trust { roots, metadata, floors, .. } = &verdict.trust;
         let mut records = self.root_records(roots)?;
         let newest = records.last().and_then(|record| match record {
@@ -199,6 +206,7 @@ impl Keeper {
                 timestamp_version: verdict.trust.timestamp.get(),
                 snapshot: verdict.trust.snapshot,
                 archive: None,
+                transport: Some(transport),
                 outcomes: Vec::new(),
                 boundary,
             },

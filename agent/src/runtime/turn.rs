@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use casemate_protocol::code::Code;
 use casemate_protocol::digest::Digest;
+use casemate_protocol::evidence::receipt::Transport;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -22,6 +23,7 @@ const WAITING_IMPORTS: usize = 8;
 /// An import somebody asked for.
 struct Order {
     source: ImportSource,
+    transport: Transport,
     wait: bool,
     dry_run: bool,
     reply: oneshot::Sender<Answer>,
@@ -115,8 +117,8 @@ impl Turn {
 
     fn take(&mut self, Request { call, reply }: Request) {
         match call {
-            Call::Import { source, wait, dry_run } if self.waiting.len() < WAITING_IMPORTS => {
-                self.waiting.push_back(Order { source, wait, dry_run, reply });
+            Call::Import { source, transport, wait, dry_run } if self.waiting.len() < WAITING_IMPORTS => {
+                self.waiting.push_back(Order { source, transport, wait, dry_run, reply });
             }
             Call::Import { .. } => {
                 let _asked = reply.send(Err(RuntimeError::Overload(WAITING_IMPORTS).into()));
@@ -177,8 +179,8 @@ fn document(report: &ImportReport) -> Answer {
 
 fn start(desk: Desk, order: Order, progress: watch::Sender<Progress>) -> JoinHandle<Option<Patient>> {
     tokio::task::spawn_blocking(move || {
-        let Order { source, wait, dry_run, reply } = order;
-        let answer = match import(&desk, source, dry_run, &progress) {
+        let Order { source, transport, wait, dry_run, reply } = order;
+        let answer = match import(&desk, source, transport, dry_run, &progress) {
             Ok(Imported { report, snapshot: Some(snapshot) }) if wait && !dry_run && report.code == Code::Probation => {
                 return Some(Patient { report, snapshot, reply });
             }

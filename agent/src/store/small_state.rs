@@ -7,7 +7,7 @@ use casemate_protocol::code::Code;
 use casemate_protocol::device::assignment::Assignment;
 use casemate_protocol::device::id::{ApplianceId, Jurisdiction, Owner};
 use casemate_protocol::digest::Digest;
-use casemate_protocol::evidence::receipt::{BoundaryOutcome, OwnerOutcome};
+use casemate_protocol::evidence::receipt::{BoundaryOutcome, OwnerOutcome, Transport};
 use casemate_protocol::tuf::role::RoleName;
 use casemate_protocol::tuf::time::UtcTime;
 use serde::{Deserialize, Serialize};
@@ -108,6 +108,9 @@ pub struct OpenBundle {
     pub snapshot: Digest,
     /// SHA-256 of the archive, where there was one.
     pub archive: Option<Digest>,
+    /// How it came; not known of bundles accepted before that was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<Transport>,
     /// Owners whose part is final.
     pub outcomes: Vec<OwnerOutcome>,
     /// The boundary's part, if it has one and that is final.

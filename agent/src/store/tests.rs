@@ -69,6 +69,7 @@ fn accepted(root: u64, number: u64) -> Record {
             timestamp_version: number,
             snapshot: Digest::of(&number.to_le_bytes()),
             archive: None,
+            transport: None,
             outcomes: Vec::new(),
             boundary: None,
         },

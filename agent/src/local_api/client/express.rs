@@ -17,7 +17,7 @@ pub(super) fn express(call: &Call) -> Option<(Method, String, Option<Value>)> {
             post("/v1/enrolment/grant", Some(document))
         }
         Call::EnrolWords { words } => post("/v1/enrolment/words", Some(json!({ "words": words }))),
-        Call::Import { source: ImportSource::Path(path), wait, dry_run } => {
+        Call::Import { source: ImportSource::Path(path), wait, dry_run, .. } => {
             post("/v1/bundles", Some(json!({ "path": path, "wait": wait, "dry_run": dry_run })))
         }
         Call::Import { source: ImportSource::Stream(_), .. } | Call::File { .. } => return None,
@@ -37,6 +37,8 @@ pub(super) fn express(call: &Call) -> Option<(Method, String, Option<Value>)> {
 
 #[cfg(test)]
 mod tests {
+    use casemate_protocol::evidence::receipt::Transport;
+
     use super::super::super::router;
     use super::super::super::routes::{Endpoint, ROUTES};
     use super::*;
@@ -50,7 +52,12 @@ mod tests {
             (Call::EnrolGrant { grant: b"{}".to_vec() }, Endpoint::EnrolGrant),
             (Call::EnrolWords { words: "lusab".into() }, Endpoint::EnrolWords),
             (
-                Call::Import { source: ImportSource::Path("/media/stick".into()), wait: true, dry_run: false },
+                Call::Import {
+                    source: ImportSource::Path("/media/stick".into()),
+                    transport: Transport::Local,
+                    wait: true,
+                    dry_run: false,
+                },
                 Endpoint::Bundles,
             ),
             (Call::Health, Endpoint::Health),
