@@ -1,73 +1,31 @@
-//! The device's private keys. Nothing else holds one, and there is no function that gives one away (R01).
+//! The device's three keys in their files.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
-use casemate_protocol::code::{Code, Explain};
-use casemate_protocol::device::enrolment::{DeviceKeys, EnrolmentError, EnrolmentRequest};
+use casemate_protocol::device::enrolment::{DeviceKeys, EnrolmentRequest};
 use casemate_protocol::evidence::health::HealthReport;
 use casemate_protocol::evidence::receipt::Statement;
 use casemate_protocol::keys::KeyDocument;
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair};
-use thiserror::Error;
+use rustls::sign::SigningKey;
+
+use super::error::IdentityError;
+use super::tls_key::TlsKey;
 
 /// The keys' file names, in the order of [`DeviceKeys`].
 const FILES: [&str; 3] = ["receipts.p8", "tls.p8", "unsealing.p8"];
-
-/// Why the device's keys cannot be used.
-#[derive(Debug, Error)]
-pub enum IdentityError {
-    /// A file operation failed.
-    #[error("cannot {action} {path}")]
-    File {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Others may read a key.
-    #[error("{path} has mode {mode:o}, expected 600")]
-    Mode {
-        /// The key's file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// No PKCS#8 Ed25519 key.
-    #[error("{0} holds no PKCS#8 Ed25519 key")]
-    Malformed(PathBuf),
-    /// The system gave no random numbers.
-    #[error("no random numbers for a new key")]
-    Random,
-    /// What was to be signed cannot be written as canonical JSON.
-    #[error("the document cannot be signed")]
-    Document(#[from] casemate_protocol::canonical::JsonError),
-    /// The request cannot be made.
-    #[error("the request cannot be made")]
-    Request(#[from] EnrolmentError),
-}
-
-impl Explain for IdentityError {
-    fn code(&self) -> Code {
-        match self {
-            Self::File { .. } => Code::StateUnavailable,
-            Self::Mode { .. } | Self::Malformed(_) => Code::StateDamaged,
-            Self::Random | Self::Document(_) | Self::Request(_) => Code::Internal,
-        }
-    }
-}
 
 /// The three private keys, one for each purpose.
 ///
 /// Not `Debug`, not `Clone`, not `Serialize`: the keys can be used, not seen.
 pub struct Identity {
     receipts: Ed25519KeyPair,
+    tls: Arc<TlsKey>,
     public: DeviceKeys,
 }
 
@@ -85,7 +43,7 @@ impl Identity {
         let [receipts, tls, unsealing] = FILES.map(|name| read(&folder.join(name)));
         let (receipts, tls, unsealing) = (receipts?, tls?, unsealing?);
         let public = DeviceKeys { receipts: document(&receipts), tls: document(&tls), unsealing: document(&unsealing) };
-        Ok(Some(Self { receipts, public }))
+        Ok(Some(Self { receipts, tls: Arc::new(TlsKey::new(tls)), public }))
     }
 
     /// Makes three new keys under `folder`, which must not exist.
@@ -156,6 +114,12 @@ impl Identity {
     /// Never in practice: the report's content is ours.
     pub fn seal_health(&self, report: &HealthReport) -> Result<Vec<u8>, IdentityError> {
         Ok(report.seal(self.public.receipts.keyid(), |message| self.sign(message))?)
+    }
+
+    /// What TLS proves with that this device speaks: it signs handshakes, and cannot be asked for the key.
+    #[must_use]
+    pub fn tls_key(&self) -> Arc<dyn SigningKey> {
+        self.tls.clone()
     }
 
     fn sign(&self, message: &[u8]) -> Vec<u8> {

@@ -1,0 +1,62 @@
+//! What this appliance shows, and what it holds others to.
+
+use std::sync::Arc;
+
+use casemate_protocol::device::id::{ApplianceId, Jurisdiction, Name};
+use casemate_protocol::device::transport::{TransportMaterial, TransportSettings};
+use casemate_protocol::tuf::time::UtcTime;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::CertificateDer;
+use rustls::sign::{CertifiedKey, SigningKey};
+
+use super::error::TlsError;
+use crate::clock::WallClock;
+
+/// What connections are made with. A bundle that brings another certificate, authority or revocation list makes another
+/// one; connections made from then on use it.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// Whose they are.
+    pub appliance: ApplianceId,
+    /// Whose law governs it: certificates of another jurisdiction open nothing.
+    pub jurisdiction: Jurisdiction,
+    /// The groups it belongs to.
+    pub groups: Vec<Name>,
+    /// The settings as signed.
+    pub settings: TransportSettings,
+    /// The certificates among them.
+    pub material: TransportMaterial,
+    /// What signs handshakes.
+    pub key: Arc<dyn SigningKey>,
+    /// The machine's clock, never believed by itself.
+    pub clock: WallClock,
+    /// The newest signed time this appliance has accepted: what the clock is judged against.
+    pub signed_at: Option<UtcTime>,
+}
+
+impl Credentials {
+    /// The time dates in certificates are judged at.
+    #[must_use]
+    pub fn now(&self) -> UtcTime {
+        self.clock.read().judge(self.signed_at).now
+    }
+
+    /// The appliance's certificate with its key.
+    ///
+    /// # Errors
+    /// It has none yet, or it is for another key.
+    pub(super) fn certified(&self) -> Result<CertifiedKey, TlsError> {
+        if self.material.certificate.is_empty() {
+            return Err(TlsError::NoCertificate);
+        }
+        let chain = self.material.certificate.iter().map(|der| CertificateDer::from(der.clone())).collect();
+        let certified = CertifiedKey::new(chain, self.key.clone());
+        certified.keys_match().map_err(|source| TlsError::Certificate { source })?;
+        Ok(certified)
+    }
+}
+
+/// The one provider of cryptography, always named: what a process has installed by default does not count.
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
