@@ -8,7 +8,7 @@ import plan
 from session import Session
 
 POLICY = plan.Policy(peers=frozenset([plan.CONTROL]), gateways=frozenset([plan.GATEWAY, plan.GATEWAY_V6]),
-                     programs=(shutil.which("setpriv"),), unix=("/var/run/nscd/",))  # setpriv looks names up
+                     programs=(shutil.which("setpriv"), shutil.which("sh")), unix=("/var/run/nscd/",))  # setpriv looks names up
 PROXY = (plan.OUTSIDE, 3128)
 
 
@@ -40,11 +40,13 @@ LEAKS = [
     Leak("proxy-variable", "a proxy named by the environment is used", to("TCP", *PROXY), f"htons({PROXY[1]})"),
 ]
 
+# systemd's layer: a control group it made for the agent's unit. Measured where there is a systemd.
+FENCE = "systemd"
 PROCESS = ("environment", "privileges", "landlock", "seccomp")
 # Which layers a column of the table puts on, and whether the host's packet filter is loaded.
 LAYERS = {"none": ((), False), "door": (("door",), False), "environment": (("environment",), False),
           "privileges": (("privileges",), False), "landlock": (("landlock",), False), "seccomp": (("seccomp",), False),
-          "host": ((), True), "process": (PROCESS, False), "all": (("environment", "door", *PROCESS[1:]), True)}
+          FENCE: ((), False), "host": ((), True), "process": (PROCESS, False), "all": (("environment", "door", *PROCESS[1:]), True)}
 # A layer that stops less than this is broken, whatever the others still stop.
 MUST_STOP = {
     "door": {"ipv6", "wrong-port", "wrong-host", "redirect-followed", "proxy-variable"},
@@ -52,6 +54,7 @@ MUST_STOP = {
     "privileges": {"icmp", "af-packet"},
     "landlock": {"ipv6", "wrong-port", "redirect-followed", "proxy-variable"},
     "seccomp": {"dns", "udp", "icmp", "mptcp", "fastopen", "af-packet"},
+    FENCE: {leak.name for leak in LEAKS} - {"wrong-port", "af-packet"},
     "host": {leak.name for leak in LEAKS},
     "process": {leak.name for leak in LEAKS} - {"wrong-host", "orphaned-child"},
     "all": {leak.name for leak in LEAKS},
@@ -72,14 +75,15 @@ class Outcome:
         return "out" if self.sent else "stopped" if self.attempted else "not tried"
 
 
-def leak_once(place, network, column, leak):
-    """Plants one leaker, judges the run by the verdict, and says what was found."""
+def leak_once(place, network, column, leak, fence):
+    """Plants one leaker, judges the run by the verdict, and says what was found. `fence`: the folder of systemd's group."""
     layers = LAYERS[column][0]
     with Session(place, network, f"leaker-{column}-{leak.name}", POLICY) as run:
         # The agent's user with one capability more than the agent has, so that the layer is measured and not its lack.
         who = ["--reuid", plan.AGENT_UID, "--regid", plan.AGENT_UID, "--clear-groups", "--inh-caps", "+net_raw",
                "--ambient-caps", "+net_raw"]
-        _, said = run.run([shutil.which("setpriv"), *who, "--", place.program("casemate-leaker"), leak.name, *layers],
+        held = [shutil.which("sh"), "-c", f'echo $$ >{fence}/cgroup.procs && exec "$@"', "sh"] if column == FENCE else []
+        _, said = run.run([*held, shutil.which("setpriv"), *who, "--", place.program("casemate-leaker"), leak.name, *layers],
                           env={"HTTPS_PROXY": f"http://{PROXY[0]}:{PROXY[1]}"}, user=0)
     attempts = [finding.text for finding in run.findings if finding.kind == "attempt"]
     wire = frames.read(run.folder / "wire.pcapng")

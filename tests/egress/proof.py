@@ -34,6 +34,7 @@ def options():
     parser.add_argument("--output", type=pathlib.Path, default=TOP / "target/egress")
     parser.add_argument("--long", action="store_true", help="idle for ten minutes of real time")
     parser.add_argument("--only", action="append", default=[], help="a scenario or a column of layers, for who works on it")
+    parser.add_argument("--fence", help="folder of a control group that systemd made for the agent's unit: one column more")
     return parser.parse_args()
 
 
@@ -101,7 +102,7 @@ class Proof:
         for column in columns:
             found[column] = []
             for leak in leakers.LEAKS:
-                outcome, problems = leakers.leak_once(self.place, network, column, leak)
+                outcome, problems = leakers.leak_once(self.place, network, column, leak, self.chosen.fence)
                 found[column].append(outcome)
                 self.complaints += [f"{leak.name} behind {column}: {problem}" for problem in problems]
             words = [outcome.word for outcome in found[column]]
@@ -150,7 +151,8 @@ class Proof:
     def plant(self):
         with Network("leakers", ipv6=True) as unfiltered, \
                 Network("leakers-host", ipv6=True, filtered=self.load) as filtered:
-            columns = [(column, host) for column, (_, host) in leakers.LAYERS.items() if self.wanted(column)]
+            columns = [(column, host) for column, (_, host) in leakers.LAYERS.items()
+                       if self.wanted(column) and (self.chosen.fence or column != leakers.FENCE)]
             with concurrent.futures.ThreadPoolExecutor() as both:
                 planted = [both.submit(self.columns, [column for column, host in columns if host == with_host], network)
                            for with_host, network in ((False, unfiltered), (True, filtered))]
