@@ -12,6 +12,7 @@ use casemate_protocol::evidence::receipt::Transport;
 use casemate_protocol::tuf::client::Stored;
 use casemate_protocol::tuf::time::Clock;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::boundary::connect::Door;
 use crate::exit::Failure;
@@ -93,8 +94,11 @@ pub enum Order {
     RoundTrip {
         /// Which.
         peer: Name,
+        /// When the request was sent: what has waited since later waits on.
+        began: Instant,
     },
     /// Something of a peer is to be remembered: journalled once a day for each peer and code, however often it happens.
+    /// That it is not reached, or not trusted, belongs here: it counts as down until its next round trip.
     Noticed {
         /// Whose.
         peer: Name,
