@@ -57,7 +57,7 @@ deb: ## both Debian packages under target/deb: make deb [PROFILE=demo] [VERSION=
 	packaging/deb/build target/$(PROFILE) target/deb $(VERSION)
 	lintian --fail-on error,warning target/deb/*.deb
 
-units: ## install, enrol, import, upgrade, downgrade, remove, purge, and a real nginx.service as a consumer, under a booted Debian 12 systemd (root)
+units: ## install, enrol, import, upgrade, downgrade, remove, purge, a real nginx.service as a consumer, and boundaries by bundle, under a booted Debian 12 systemd (root)
 	@.ci/setup units
 	$(CARGO) build --quiet --locked --profile demo -p casemate -p casemate-agent
 	packaging/deb/build target/demo target/units/debs
@@ -67,6 +67,7 @@ units: ## install, enrol, import, upgrade, downgrade, remove, purge, and a real 
 	cmp target/units/debs/casemate-agent_9.9.9_*.deb target/units/again/*agent*.deb
 	tests/units/boot tests/units/walk target/units/debs 9.9.9
 	tests/units/boot tests/units/web target/units/debs 9.9.9
+	tests/units/boot tests/units/bound target/units/debs 9.9.9
 
 egress-proof: ## nothing leaves but what the boundary names: all scenarios and 12 planted leakers, an auditor's report (root): make egress-proof [EGRESS=--long]
 	@.ci/setup egress
