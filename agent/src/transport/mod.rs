@@ -11,5 +11,6 @@
 //! or reads the environment: whom it talks to stands in the boundary, reached through [`crate::boundary::connect`].
 
 pub mod backend;
+pub mod pull;
 pub mod stick;
 pub mod tls;

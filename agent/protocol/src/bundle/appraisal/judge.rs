@@ -25,8 +25,8 @@ pub enum Audience {
 /// An appraisal between two members. See the module for how to drive it.
 #[derive(Debug)]
 pub struct Appraisal {
-    case: Case,
-    stage: Stage,
+    pub(super) case: Case,
+    pub(super) stage: Stage,
     pending: Option<Pending>,
 }
 

@@ -25,6 +25,7 @@ mod judge;
 mod owners;
 mod presumes;
 mod refusal;
+mod request;
 mod stage;
 mod verdict;
 
@@ -34,6 +35,7 @@ pub use judge::{Appraisal, Audience};
 pub use owners::parse as parse_manifest;
 pub use presumes::{MAX_PRESUMED, MAX_PRESUMES, Presumes};
 pub use refusal::{OwnerRefusal, Refusal};
+pub use request::{Piece, Request};
 pub use stage::is_read_whole;
 pub use verdict::{
     Addressee, Device, Disposition, Inspection, OwnerManifest, OwnerVerdict, Placement, Trust, Unverified, Verdict,

@@ -78,9 +78,19 @@ impl Assignments {
         {
             return Err(misplaced(member, "it comes before the assignments, and once"));
         }
+        Ok(Step::Next(Box::new(Self::leave(case)?)))
+    }
+
+    /// Target paths of those that are to be read still.
+    pub(in super::super) fn wanted(&self) -> Vec<String> {
+        self.wanted.values().cloned().collect()
+    }
+
+    /// All there are were handed in: what comes next.
+    pub(super) fn leave(case: &Case) -> Result<Stage, Refusal> {
         match case.device() {
             Some(device) if case.addressees.is_empty() => Err(Refusal::NotAddressed { appliance: device.id.clone() }),
-            _ => Ok(Step::Next(Box::new(Stage::Roles(Roles::default())))),
+            _ => Ok(Stage::Roles(Roles::default())),
         }
     }
 }

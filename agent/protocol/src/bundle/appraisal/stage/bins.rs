@@ -21,9 +21,14 @@ impl Bins {
                 MemberKind::Metadata { role, version } if !is_owner(role) => {
                     delegated(case, member, role, *version, &mut self.last)
                 }
-                _ => Ok(Step::Next(Box::new(Stage::Assignments(Assignments::enter(case)?)))),
+                _ => Ok(Step::Next(Box::new(Self::leave(case)?))),
             },
-            None => Ok(Step::Next(Box::new(Stage::Assignments(Assignments::enter(case)?)))),
+            None => Ok(Step::Next(Box::new(Self::leave(case)?))),
         }
+    }
+
+    /// All there are were handed in: what comes next.
+    pub(super) fn leave(case: &mut Case) -> Result<Stage, Refusal> {
+        Ok(Stage::Assignments(Assignments::enter(case)?))
     }
 }

@@ -45,6 +45,17 @@ impl Stage {
             Self::Files(stage) => stage.member(case, member),
         }
     }
+
+    /// What comes next once everything of this section was handed in; the last two end with their members alone.
+    pub(super) fn leave(&self, case: &mut Case) -> Result<Option<Self>, Refusal> {
+        Ok(Some(match self {
+            Self::Top(_) => top::Top::leave(case)?,
+            Self::Bins(_) => bins::Bins::leave(case)?,
+            Self::Assignments(_) => assignments::Assignments::leave(case)?,
+            Self::Roles(_) => roles::Roles::leave(case),
+            Self::Manifests(_) | Self::Files(_) => return Ok(None),
+        }))
+    }
 }
 
 /// Whether `role` owns a tree: a group, a tenant or the boundary.

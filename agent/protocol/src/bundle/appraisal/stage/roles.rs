@@ -29,10 +29,15 @@ impl Roles {
                 MemberKind::Metadata { .. } => {
                     Err(misplaced(member, "metadata comes before assignments, owners' roles right after them"))
                 }
-                _ => Ok(Step::Next(Box::new(Stage::Manifests(Manifests::enter(case))))),
+                _ => Ok(Step::Next(Box::new(Self::leave(case)))),
             },
-            None => Ok(Step::Next(Box::new(Stage::Manifests(Manifests::enter(case))))),
+            None => Ok(Step::Next(Box::new(Self::leave(case)))),
         }
+    }
+
+    /// All there are were handed in: what comes next.
+    pub(super) fn leave(case: &mut Case) -> Stage {
+        Stage::Manifests(Manifests::enter(case))
     }
 }
 

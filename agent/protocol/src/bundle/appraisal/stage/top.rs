@@ -2,11 +2,12 @@
 
 use super::super::case::{Case, Pending, Step};
 use super::super::refusal::Refusal;
+use super::super::request::Request;
 use super::super::verdict::Disposition;
 use super::bins::Bins;
 use super::{Stage, misplaced};
 use crate::bundle::archive::{Member, MemberKind};
-use crate::tuf::client::{Optional, Want};
+use crate::tuf::client::{Client, Optional, Want};
 use crate::tuf::role::{RoleName, Version};
 
 const ORDER: &str = "roots, timestamp, snapshot and targets come first, in this order";
@@ -57,15 +58,28 @@ impl Top {
             }
         }
         match found {
-            None => {
-                governed(case)?;
-                Ok(Step::Next(Box::new(Stage::Bins(Bins::default()))))
-            }
+            None => Ok(Step::Next(Box::new(Self::leave(case)?))),
             Some((_, role, rank, version)) => {
                 self.last = Some((rank, version));
                 held(case, role, version)
             }
         }
+    }
+
+    /// All four are known: what comes next.
+    pub(super) fn leave(case: &Case) -> Result<Stage, Refusal> {
+        governed(case)?;
+        Ok(Stage::Bins(Bins::default()))
+    }
+
+    /// Snapshot or targets that the client had from earlier, so that they were not handed in.
+    pub(in super::super) fn passed_over(&self, client: &Client) -> Option<Request> {
+        let (last, _) = self.last?;
+        let snapshot = client.snapshot().map(|snapshot| (snapshot.get().version, snapshot.raw()));
+        let targets = client.targets().map(|targets| (targets.get().version, targets.raw()));
+        let known = [(RoleName::snapshot(), snapshot), (RoleName::targets(), targets)];
+        let (role, found) = known.into_iter().find(|(role, _)| rank(role) > Some(last))?;
+        found.map(|(version, raw)| Request::Known { kind: MemberKind::Metadata { role, version }, raw: raw.to_vec() })
     }
 }
 
