@@ -54,6 +54,13 @@ enum Command {
     /// What appliances may exchange with whom
     #[command(subcommand)]
     Boundary(commands::boundary::Verb),
+    /// Certificates for connections: the site's authority, what it issues, what it revokes
+    ///
+    /// They let people, services and appliances talk to each other; they sign nothing that is applied. The authority's private
+    /// key lies with the other private keys, everything else in SITE/ca, for review. Appliances get their certificates,
+    /// authorities and revocation lists in bundles: after each of these commands, plan, sign and pack.
+    #[command(subcommand)]
+    Ca(commands::ca::Verb),
     /// Render the site, check it, show what changes and for whom; keep it for signing
     ///
     /// Renders every file, reports everything wrong in the site at once with file and line, compares with what was signed
@@ -137,6 +144,7 @@ impl Cli {
             Command::Key(verb) => commands::key::run(&context, &verb),
             Command::Appliance(verb) => commands::appliance::run(&context, &verb),
             Command::Boundary(verb) => commands::boundary::run(&context, &verb),
+            Command::Ca(verb) => commands::ca::run(&context, &verb),
             Command::Plan(args) => commands::plan::run(&context, &args),
             Command::Sign(args) => commands::sign::run(&context, &args),
             Command::Check(args) => commands::check::run(&context, &args),

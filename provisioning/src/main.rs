@@ -1,5 +1,6 @@
 //! `casemate`: keys, enrolment, plan, sign, check, pack, inspect, verify.
 
+mod authority;
 mod cli;
 mod commands;
 mod exit;

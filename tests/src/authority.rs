@@ -21,9 +21,10 @@ use casemate_protocol::digest::Digest;
 use casemate_protocol::encoding;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ED25519,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
     PublicKeyData, RevokedCertParams, SanType, SerialNumber, SubjectPublicKeyInfo, date_time_ymd,
 };
+use ring::rand::{SecureRandom, SystemRandom};
 use time::OffsetDateTime;
 
 const DAY: u64 = 86_400;
@@ -39,11 +40,16 @@ pub enum Algorithm {
 
 impl Algorithm {
     fn pair(self) -> KeyPair {
-        let algorithm = match self {
-            Self::Ed25519 => &PKCS_ED25519,
-            Self::P256 => &PKCS_ECDSA_P256_SHA256,
-        };
-        KeyPair::generate_for(algorithm).unwrap()
+        match self {
+            Self::Ed25519 => {
+                let mut seed = [0; 32];
+                SystemRandom::new().fill(&mut seed).unwrap();
+                // Version 1 (RFC 8410 §7): OpenSSL, and so nginx and Mosquitto, cannot read the version 2 ring writes.
+                let head = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+                KeyPair::try_from([&head[..], &seed].concat()).unwrap()
+            }
+            Self::P256 => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap(),
+        }
     }
 }
 
@@ -340,9 +346,8 @@ fn common_name(name: &str) -> DistinguishedName {
 
 /// 128 random bits, positive.
 fn serial() -> Vec<u8> {
-    use ring::rand::SecureRandom;
     let mut serial = [0; 16];
-    ring::rand::SystemRandom::new().fill(&mut serial).unwrap();
+    SystemRandom::new().fill(&mut serial).unwrap();
     serial[0] = serial[0] & 0x7f | 0x40;
     serial.to_vec()
 }

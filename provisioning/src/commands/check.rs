@@ -1,11 +1,12 @@
 //! `casemate check`.
 
-use casemate_protocol::bundle::appraisal::{Device, Inspection};
+use casemate_protocol::bundle::appraisal::{Addressee, Device, Inspection};
 use casemate_protocol::code::Code;
 use casemate_protocol::device::id::ApplianceId;
 use casemate_protocol::tuf::role::Version;
 use serde_json::json;
 
+use crate::authority::transport;
 use crate::cli::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::{Table, bytes, count};
@@ -28,20 +29,32 @@ pub(crate) fn run(context: &Context, _args: &Args) -> Result<Exit, Failure> {
     let judged = judge(context, &site, &state, &contents, &mut |count| bar.inc(count));
     bar.finish_and_clear();
     let inspection = judged?;
-    let mut table = Table::new(&["appliance", "verdict", "boundary"]);
+    let connects = inspection.addressees.iter().any(|addressee| addressee.assignment.transport.is_some());
+    let head = ["appliance", "verdict", "boundary", "connections"];
+    let columns = if connects { 4 } else { 3 };
+    let mut table = Table::new(&head[..columns]);
     for addressee in &inspection.addressees {
         let id = addressee.assignment.appliance.to_string();
-        table.row([id, "accepts".to_owned(), in_words(&addressee.boundary)]);
+        let connections = transport::told(addressee.assignment.transport.as_ref());
+        let cells = [id, "accepts".to_owned(), in_words(&addressee.boundary), connections];
+        table.row(cells.into_iter().take(columns));
     }
     let boundaries = inspection.addressees.iter();
     let boundaries: Vec<_> = boundaries
         .map(|addressee| json!({ "id": addressee.assignment.appliance, "boundary": value(&addressee.boundary) }))
         .collect();
+    let connections = |addressee: &Addressee| {
+        json!({
+            "id": addressee.assignment.appliance,
+            "transport": transport::value(addressee.assignment.transport.as_ref()),
+        })
+    };
+    let connections: Vec<_> = inspection.addressees.iter().map(connections).collect();
     let whom = count(contents.addressed.len(), "appliance");
     context.output.say(format!("{whom} would accept timestamp {} ({}).", contents.version, bytes(contents.length())));
     let value = json!({
         "timestamp": contents.version, "expires": state.timestamp.signed.expires,
-        "appliances": contents.addressed, "boundaries": boundaries,
+        "appliances": contents.addressed, "boundaries": boundaries, "connections": connections,
     });
     context.output.data(&value, table.to_string());
     Ok(Exit::DONE)

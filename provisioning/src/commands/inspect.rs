@@ -7,6 +7,7 @@ use casemate_protocol::bundle::appraisal::{Addressee, Inspection};
 use casemate_protocol::code::Explain;
 use serde_json::{Value, json};
 
+use crate::authority::transport;
 use crate::cli::Context;
 use crate::exit::{Exit, Failure};
 use crate::file;
@@ -101,6 +102,9 @@ fn boundaries(addressees: &[Addressee]) -> String {
         text.push_str(&format!("  boundary of {id}: {}\n", in_words(verdict)));
         let entries = verdict.outcome.iter().flat_map(|signed| signed.policy.entries());
         entries.for_each(|entry| text.push_str(&format!("    {entry}\n")));
+        if let Some(settings) = &addressee.assignment.transport {
+            text.push_str(&format!("  connections of {id}: {}\n", transport::told(Some(settings))));
+        }
     }
     text
 }
@@ -148,6 +152,7 @@ fn value(path: &Path, found: &Found, inspection: &Inspection, verified: bool) ->
             json!({
                 "id": addressee.assignment.appliance, "owners": owners.collect::<Vec<_>>(),
                 "boundary": bounded::value(&addressee.boundary),
+                "transport": transport::value(addressee.assignment.transport.as_ref()),
             })
         })
         .collect();

@@ -2,6 +2,7 @@
 
 pub(crate) mod appliance;
 pub(crate) mod boundary;
+pub(crate) mod ca;
 pub(crate) mod check;
 pub(crate) mod codes;
 pub(crate) mod completions;

@@ -4,6 +4,7 @@ use casemate_protocol::code::Code;
 use casemate_protocol::tuf::time::UtcTime;
 use serde_json::json;
 
+use crate::authority::transport;
 use crate::cli::Context;
 use crate::exit::{Exit, Failure};
 use crate::plan::boundary::remarks;
@@ -84,6 +85,7 @@ fn warnings(site: &Site, composition: &Composition, now: UtcTime) -> Vec<String>
         }
         warnings.extend(remarks(&boundary.allow, now).into_iter().map(|remark| format!("boundary {name}: {remark}")));
     }
+    warnings.extend(transport::warnings(site, now));
     let pending = site.inventory.iter().filter(|row| site.confirmed().all(|(confirmed, _)| confirmed.id != row.id));
     for row in pending {
         warnings.push(format!("{} is not confirmed and gets nothing", row.id));

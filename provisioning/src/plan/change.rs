@@ -15,6 +15,7 @@ use super::boundary::{self, Boundaries, Step};
 use super::compose::Composition;
 use super::object::{Objects, Source};
 use super::setting;
+use crate::authority::transport;
 use crate::file::{self, FileError};
 use crate::output::bytes;
 use crate::repository::{RepositoryError, State};
@@ -304,7 +305,9 @@ impl<'a> Published<'a> {
                 (None, Some(new)) => {
                     let boundary = new.boundary.as_ref().map(|name| format!(", in boundary {name}"));
                     let boundary = boundary.unwrap_or_default();
-                    format!("addressed for the first time, with {}{boundary}", names(&new.groups))
+                    let transport = transport::differences(None, new.transport.as_ref(), &composition.holders);
+                    let transport: String = transport.iter().map(|what| format!("; {what}")).collect();
+                    format!("addressed for the first time, with {}{boundary}{transport}", names(&new.groups))
                 }
                 (Some(_), None) => "no longer addressed; keeps what it has".into(),
                 (Some(old), Some(new)) => match self.differences(id, old, new, composition) {
@@ -352,6 +355,8 @@ impl<'a> Published<'a> {
             }
             _ => {}
         }
+        let (before, after) = (old.transport.as_ref(), new.transport.as_ref());
+        differences.extend(transport::differences(before, after, &composition.holders));
         differences
     }
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::group::{self, Rendered};
 use super::object::{Objects, target_file, whole};
+use crate::authority::transport::{self, Holders};
 use crate::exit::Failure;
 use crate::repository::{Content, RepositoryError};
 use crate::site::Site;
@@ -32,6 +33,8 @@ pub(crate) struct Composition {
     pub(crate) assignments: BTreeMap<ApplianceId, Assignment>,
     /// The boundaries.
     pub(crate) boundaries: BTreeMap<Name, Boundary>,
+    /// Who holds which certificate, for telling.
+    pub(crate) holders: Holders,
 }
 
 impl Composition {
@@ -40,7 +43,7 @@ impl Composition {
     /// # Errors
     /// Everything wrong in the site, in one go; or a file cannot be read.
     pub(crate) fn of(site: &Site) -> Result<Self, Failure> {
-        let mut composition = Self::default();
+        let mut composition = Self { holders: transport::holders(site), ..Self::default() };
         let mut findings = Findings::default();
         for (name, source) in &site.groups {
             let rendered = findings.keep(group::render(site, source, &mut composition.objects))?;
@@ -73,7 +76,7 @@ impl Composition {
                 groups: row.groups.clone(),
                 tenants: Vec::new(),
                 boundary: row.boundary.clone(),
-                transport: None,
+                transport: transport::settings(site, &row.id),
             };
             let path = Assignment::target_path(&row.id);
             let bytes = document(&assignment).map_err(RepositoryError::from)?;

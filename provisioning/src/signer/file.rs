@@ -46,6 +46,9 @@ pub(crate) enum KeyError {
     /// Not PEM of a PKCS#8 Ed25519 key.
     #[error("{} holds no PKCS#8 Ed25519 private key in PEM", .0.display())]
     Malformed(PathBuf),
+    /// Not PEM of a PKCS#8 key certificates are made with.
+    #[error("{} holds no PKCS#8 Ed25519 or P-256 private key in PEM", .0.display())]
+    NoCertificateKey(PathBuf),
     /// The system gave no randomness.
     #[error("the system's random generator failed")]
     Random,
@@ -103,10 +106,7 @@ impl FileKey {
     pub(crate) fn make(path: &Path) -> Result<Self, KeyError> {
         let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| KeyError::Random)?;
         let key = Self::from_pkcs8(pkcs8.as_ref()).ok_or_else(|| KeyError::Malformed(path.to_owned()))?;
-        let text = encoding::to_base64(pkcs8.as_ref());
-        let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
-        let pem = format!("{BEGIN}\n{}\n{END}\n", lines.join("\n"));
-        file::create(path, pem.as_bytes(), Audience::Owner)?;
+        write_pkcs8(path, pkcs8.as_ref())?;
         let public = json!({
             "keytype": key.document.keytype, "scheme": key.document.scheme,
             "keyval": { "public": key.document.keyval.public },
@@ -124,21 +124,8 @@ impl FileKey {
     /// # Errors
     /// Unreadable, readable by group or others, or no such key.
     pub(crate) fn read(path: &Path) -> Result<Self, KeyError> {
-        let unreadable = |source| KeyError::Unreadable { path: path.to_owned(), source };
-        let mut file = File::open(path).map_err(unreadable)?;
-        // Of the opened file, not of the path: nobody can swap one for the other in between.
-        let mode = file.metadata().map_err(unreadable)?.mode() & 0o7777;
-        let mut raw = Vec::new();
-        (&mut file).take(MAX_LENGTH).read_to_end(&mut raw).map_err(unreadable)?;
-        if serde_json::from_slice::<KeyDocument>(&raw).is_ok() {
-            // Anybody may read that one: to lock it away would help nobody.
-            return Err(KeyError::Public(path.to_owned()));
-        }
-        if mode & 0o077 != 0 {
-            return Err(KeyError::Exposed { path: path.to_owned(), mode });
-        }
-        let text = String::from_utf8_lossy(&raw);
-        decode_pem(&text).as_deref().and_then(Self::from_pkcs8).ok_or_else(|| KeyError::Malformed(path.to_owned()))
+        let pkcs8 = read_pkcs8(path)?;
+        pkcs8.as_deref().and_then(Self::from_pkcs8).ok_or_else(|| KeyError::Malformed(path.to_owned()))
     }
 
     fn from_pkcs8(der: &[u8]) -> Option<Self> {
@@ -169,6 +156,38 @@ pub(crate) fn public_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".pub");
     PathBuf::from(name)
+}
+
+/// Makes a private key's file.
+///
+/// # Errors
+/// It exists, or writing fails.
+pub(super) fn write_pkcs8(path: &Path, pkcs8: &[u8]) -> Result<(), FileError> {
+    let text = encoding::to_base64(pkcs8);
+    let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+    let pem = format!("{BEGIN}\n{}\n{END}\n", lines.join("\n"));
+    file::create(path, pem.as_bytes(), Audience::Owner)
+}
+
+/// What a private key's file holds; none if that is no PEM of a private key.
+///
+/// # Errors
+/// Unreadable, readable by group or others, or a public key.
+pub(super) fn read_pkcs8(path: &Path) -> Result<Option<Vec<u8>>, KeyError> {
+    let unreadable = |source| KeyError::Unreadable { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(unreadable)?;
+    // Of the opened file, not of the path: nobody can swap one for the other in between.
+    let mode = file.metadata().map_err(unreadable)?.mode() & 0o7777;
+    let mut raw = Vec::new();
+    (&mut file).take(MAX_LENGTH).read_to_end(&mut raw).map_err(unreadable)?;
+    if serde_json::from_slice::<KeyDocument>(&raw).is_ok() {
+        // Anybody may read that one: to lock it away would help nobody.
+        return Err(KeyError::Public(path.to_owned()));
+    }
+    if mode & 0o077 != 0 {
+        return Err(KeyError::Exposed { path: path.to_owned(), mode });
+    }
+    Ok(decode_pem(&String::from_utf8_lossy(&raw)))
 }
 
 fn decode_pem(text: &str) -> Option<Vec<u8>> {

@@ -28,6 +28,9 @@ pub(crate) struct Enrolled {
     pub(crate) keys: DeviceKeys,
     /// SHA-256 of the root the grant carried.
     pub(crate) root: Digest,
+    /// The certificate request it came with: PKCS#10, DER, base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) csr: Option<String>,
 }
 
 /// How far an enrolment is.

@@ -91,6 +91,11 @@ impl Findings {
         self.0.push(finding);
     }
 
+    /// Forgets the others.
+    pub(crate) fn retain(&mut self, wanted: impl Fn(&Finding) -> bool) {
+        self.0.retain(wanted);
+    }
+
     /// The value of `result`; what is wrong in it is kept and `None` returned.
     ///
     /// # Errors

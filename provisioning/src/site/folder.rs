@@ -15,6 +15,7 @@ use super::group::{self, Group};
 use super::inventory::{self, Row};
 use super::settings::{self, Settings};
 use super::values::Values;
+use crate::authority;
 use crate::exit::Failure;
 use crate::file::{self, FileError};
 
@@ -111,6 +112,8 @@ pub(crate) struct Site {
     pub(crate) boundaries: Boundaries,
     /// Enrolled appliances.
     pub(crate) enrolled: BTreeMap<ApplianceId, Enrolled>,
+    /// Who holds which certificate; none if the site has no authority.
+    pub(crate) authority: Option<authority::Folder>,
 }
 
 impl Site {
@@ -136,6 +139,10 @@ impl Site {
             boundaries = Boundaries::read(&layout, settings.jurisdiction, &mut findings)?;
             boundaries.cross_check(inventory.as_deref().unwrap_or_default(), &mut findings);
         }
+        let authority = match &settings {
+            Some(settings) => authority::Folder::read(&layout, settings.jurisdiction, &mut findings)?,
+            None => None,
+        };
         let mut enrolled = BTreeMap::new();
         for id in names(&layout.file("appliances"), "appliances", &mut findings)? {
             let raw = file::read(&layout.file(&Enrolled::file(&id)), enrolled::MAX_LENGTH)?;
@@ -151,7 +158,7 @@ impl Site {
             (Ok(()), None) => return Err(SiteError::Absent(layout.root).into()),
         };
         let inventory = inventory.unwrap_or_default();
-        Ok(Self { layout, settings, inventory, groups, boundaries, enrolled })
+        Ok(Self { layout, settings, inventory, groups, boundaries, enrolled, authority })
     }
 
     /// The lines of `appliances.csv` whose appliances may be addressed.
@@ -173,7 +180,7 @@ impl Site {
         for name in [settings::FILE, inventory::FILE] {
             inputs.insert(name.to_owned(), digest_of(&layout.file(name))?);
         }
-        for folder in ["appliances", BOUNDARY, "groups"] {
+        for folder in ["appliances", BOUNDARY, authority::folder::FOLDER, "groups"] {
             walk(layout, folder, &mut inputs)?;
         }
         Ok(inputs)

@@ -8,6 +8,7 @@
 //! | `groups/<group>/bundle.toml`, `files/**` | what a group's appliances get | [`group`] |
 //! | `boundary/envelope.toml`, `boundary/<name>.toml` | what may be exchanged with whom | [`boundary`] |
 //! | `groups/<group>/values/<group or id>.toml` | what `{{ name }}` stands for | [`values`], [`template`] |
+//! | `ca/**` | who holds which certificate | [`crate::authority`] |
 //!
 //! Everything is typed and unknown keys are errors; every error names file and line ([`finding`]).
 

@@ -8,6 +8,7 @@
 //! - `writers`: concurrent and interrupted writers
 //! - `bundles`: what is packed, for whom, and what `inspect` says
 //! - `boundary`: what may be exchanged with whom, and what signers are shown of it
+//! - `certificates`: the authority, what it issues and revokes, and that OpenSSL reads it as we do
 //! - `words`: help, man pages, completions, errors
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what the tests share fails as tests fail")]
@@ -15,6 +16,7 @@
 mod boundary;
 mod bundles;
 mod ceremony;
+mod certificates;
 mod foureyes;
 mod journey;
 mod plan;

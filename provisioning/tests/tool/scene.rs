@@ -155,8 +155,36 @@ pub(crate) fn public_keys(seed: u8) -> DeviceKeys {
     DeviceKeys { receipts, tls, unsealing }
 }
 
+/// An enrolment request with a certificate request by the TLS key.
 pub(crate) fn request(seed: u8) -> Vec<u8> {
+    let [_, tls, _] = device_keys(seed);
+    request_with(seed, Some(&certificate_request(tls)))
+}
+
+/// An enrolment request with the certificate request `csr`.
+pub(crate) fn request_with(seed: u8, csr: Option<&[u8]>) -> Vec<u8> {
     let [receipts, ..] = device_keys(seed);
-    let request = EnrolmentRequest::new(public_keys(seed), None, |message| receipts.sign(message).as_ref().to_vec());
+    let request = EnrolmentRequest::new(public_keys(seed), csr, |message| receipts.sign(message).as_ref().to_vec());
     request.unwrap().to_bytes().unwrap()
+}
+
+/// PKCS#10 with an empty subject.
+pub(crate) fn certificate_request(pair: Ed25519KeyPair) -> Vec<u8> {
+    struct Key(Ed25519KeyPair);
+    impl rcgen::PublicKeyData for Key {
+        fn der_bytes(&self) -> &[u8] {
+            self.0.public_key().as_ref()
+        }
+        fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+            &rcgen::PKCS_ED25519
+        }
+    }
+    impl rcgen::SigningKey for Key {
+        fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+            Ok(self.0.sign(message).as_ref().to_vec())
+        }
+    }
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.serialize_request(&Key(pair)).unwrap().der().to_vec()
 }

@@ -61,6 +61,7 @@ fn the_commands_are_these() {
         "key",
         "appliance",
         "boundary",
+        "ca",
         "plan",
         "sign",
         "check",

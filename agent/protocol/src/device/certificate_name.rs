@@ -114,7 +114,7 @@ mod tests {
             "casemate://LU/operator/a/b",
             "casemate://LU/Operator/a",
             "casemate://lu/operator/a",
-            "casemate://LU/root/a",
+            "casemate://LU/guest/a",
             "https://LU/operator/a",
             "casemate://LU/operator/a?b",
             "casemate://LU/operator/a#b",

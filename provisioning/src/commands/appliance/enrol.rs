@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use casemate_protocol::device::enrolment::{EnrolmentGrant, EnrolmentRequest, MAX_ENROLMENT_FILE};
 use casemate_protocol::device::id::{ApplianceId, Name};
 use casemate_protocol::digest::Digest;
+use casemate_protocol::encoding;
 use serde_json::json;
 
 use super::EnrolError;
+use crate::authority::{AuthorityError, request};
 use crate::cli::Context;
 use crate::exit::{Exit, Failure};
 use crate::file;
@@ -49,6 +51,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     let device = request.keys().fingerprint();
     let again = known(&site, &id, device)?;
     let row = row(&site, args, &id)?;
+    let csr = certificate_request(&id, &request)?;
     let grant = EnrolmentGrant::new(id.clone(), site.settings.jurisdiction, device, &state.root.raw);
     let enrolled = Enrolled {
         format: 1,
@@ -57,6 +60,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
         state: again.map_or(Enrolment::Pending, |found| found.state),
         keys: request.keys().clone(),
         root: Digest::of(&state.root.raw),
+        csr,
     };
     let grant_path = args.request.with_extension("grant");
     if again.is_none() {
@@ -68,6 +72,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     } else if enrolled.state == Enrolment::Pending {
         // The root may be another than at the first grant: the words to compare are those of this one.
         file::replace(&site.layout.file(&Enrolled::file(&id)), &enrolled.to_bytes()?)?;
+    } else if let Some(found) = again.filter(|found| found.csr.is_none() && enrolled.csr.is_some()) {
+        // A device enrolled by a program that made none.
+        let with = Enrolled { csr: enrolled.csr.clone(), ..found.clone() };
+        file::replace(&site.layout.file(&Enrolled::file(&id)), &with.to_bytes()?)?;
     }
     file::replace(&grant_path, &grant.to_bytes().map_err(|source| EnrolError::Request("the grant".into(), source))?)?;
     let words = enrolled.words();
@@ -87,6 +95,14 @@ fn id(args: &Args) -> Result<ApplianceId, EnrolError> {
     }
     let stem = args.request.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     stem.parse().map_err(|_| EnrolError::NoId(stem))
+}
+
+/// The certificate request in `request`, as it is kept; whoever made it holds the TLS key.
+fn certificate_request(id: &ApplianceId, request: &EnrolmentRequest) -> Result<Option<String>, AuthorityError> {
+    let Some(csr) = &request.request.csr else { return Ok(None) };
+    let der = encoding::from_base64(csr).unwrap_or_default();
+    request::of_appliance(id.as_str(), &der, request.keys())?;
+    Ok(Some(csr.clone()))
 }
 
 /// The same device under the same id may be granted again: a grant can get lost.
