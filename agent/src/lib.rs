@@ -16,6 +16,7 @@ pub mod identity;
 pub mod intake;
 pub mod local_api;
 pub mod outbox;
+mod pace;
 pub mod program;
 pub mod runtime;
 pub mod service;

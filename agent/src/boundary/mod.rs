@@ -7,6 +7,7 @@ pub mod enforce;
 pub mod force;
 pub mod foreign_file;
 pub mod handover;
+pub mod listen;
 pub mod process;
 pub mod status;
 pub mod watch;

@@ -12,5 +12,6 @@
 
 pub mod backend;
 pub mod pull;
+pub mod push;
 pub mod stick;
 pub mod tls;

@@ -19,6 +19,7 @@ const SOURCES: &[&str] = &[
     include_str!("../../../protocol/src/boundary/change.rs"),
     include_str!("../../../protocol/src/boundary/flow.rs"),
     include_str!("../../../protocol/src/boundary/link.rs"),
+    include_str!("../../../protocol/src/boundary/listen.rs"),
     include_str!("../../../protocol/src/boundary/peer.rs"),
     include_str!("../../../protocol/src/boundary/policy.rs"),
     include_str!("../../../protocol/src/bundle/manifest.rs"),

@@ -4,12 +4,16 @@
 //! certificate strands an appliance. Inwards a certificate has to come from a signed authority, be within its dates and
 //! not be revoked, and name somebody of this jurisdiction. Nothing here follows an address that stands in a certificate.
 
+mod acceptor;
+mod admission;
 mod client;
 mod credentials;
 mod error;
 mod pinned;
 mod revocation;
 
+pub use acceptor::{Acceptor, Rejected};
+pub use admission::{Admitted, NotAdmitted};
 pub use client::connect;
 pub use credentials::Credentials;
 pub use error::TlsError;
