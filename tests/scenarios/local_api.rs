@@ -98,7 +98,8 @@ fn every_route_answers_what_it_is_described_to_answer() {
     let template = "/v1/files/{owners}/{id}/{path}";
     told("GET", template, "/v1/files/groups/clinics/nothing", None, 404);
     told("GET", template, "/v1/files/tenants/clinics/nothing", None, 404);
-    for route in ROUTES.iter().filter(|route| route.template != "/v1/events") {
+    let asked_here = ROUTES.iter().filter(|route| !route.roles.is_empty());
+    for route in asked_here.filter(|route| route.template != "/v1/events") {
         assert!(seen.contains(&(route.method.to_string(), route.template)), "{} was not asked", route.template);
     }
     drop(daemon);

@@ -105,7 +105,7 @@ mod tests {
             let gate = Gate::open(&gate().allowed).unwrap();
             for ip in ["127.0.0.1", "::1"] {
                 let address = SocketAddr::new(ip.parse().unwrap(), gate.port().unwrap());
-                let _peer = std::net::TcpStream::connect_timeout(&address, std::time::Duration::from_secs(5)).unwrap();
+                let _peer = super::super::connect::loopback(address).await.unwrap();
                 let (_, from) = gate.accept().await.unwrap().unwrap();
                 assert_eq!(from, address.ip());
             }

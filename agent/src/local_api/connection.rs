@@ -1,6 +1,7 @@
 //! One connection: requests in, replies out, until the peer leaves or says nothing for too long.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use casemate_protocol::device::id::Owner;
@@ -12,37 +13,40 @@ use hyper::service::service_fn;
 use hyper::{Method, Response, StatusCode, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::Value;
-use tokio::net::UnixStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
 
 use super::answer::FilePlace;
 use super::body::Body;
 use super::call::{Call, Request};
+use super::caller::Caller;
 use super::follow::Feed;
 use super::hub::Hub;
 use super::patience::Patient;
 use super::places::Places;
 use super::refusal::{Refusal, RequestError};
+use super::remote::Shared;
 use super::router::{self, Found};
 use super::routes::Endpoint;
-use super::{file, openapi, order, reply, upload};
-use crate::config::Role;
+use super::{file, openapi, order, reply, resumed, upload};
 
 /// A connection on which no request comes for so long is closed.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most that is buffered of a request's head, bytes. A longer one is answered with 431.
 const MAX_HEAD: usize = 32 * 1024;
 
-/// What stands behind a role's socket.
+/// What stands behind a connection.
 #[derive(Clone, Debug)]
 pub(super) struct Backend {
-    pub(super) role: Role,
+    pub(super) caller: Caller,
     pub(super) calls: mpsc::Sender<Request>,
     pub(super) hub: Hub,
     pub(super) places: Places,
+    /// What only callers from elsewhere need.
+    pub(super) remote: Option<Arc<Shared>>,
 }
 
-pub(super) async fn connection(stream: UnixStream, backend: Backend) {
+pub(super) async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, backend: Arc<Backend>) {
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let backend = backend.clone();
         async move {
@@ -62,15 +66,18 @@ pub(super) async fn connection(stream: UnixStream, backend: Backend) {
 }
 
 impl Backend {
-    async fn answer(&self, request: hyper::Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    async fn answer(self: &Arc<Self>, request: hyper::Request<Incoming>) -> Result<Response<Body>, Refusal> {
         let (head, body) = request.into_parts();
-        let found = router::find(self.role, &head.method, head.uri.path())?;
+        if let (Caller::Remote(name), Some(remote)) = (&self.caller, &self.remote) {
+            remote.pace(name).await;
+        }
+        let found = router::find(&self.caller, &head.method, head.uri.path())?;
         match found.route.endpoint {
             Endpoint::Health => self.document(Call::Health).await,
             Endpoint::Status => self.document(Call::Status).await,
             Endpoint::Tree => self.document(Call::Tree).await,
             Endpoint::Diff => self.document(Call::Diff).await,
-            Endpoint::Boundary => self.document(Call::Boundary { drops: self.role == Role::Admin }).await,
+            Endpoint::Boundary => self.document(Call::Boundary { drops: self.caller.sees_drops() }).await,
             Endpoint::Receipts => self.document(Call::Receipts).await,
             Endpoint::OpenApi => Ok(reply::text(openapi::DOCUMENT)),
             Endpoint::File => self.file(&found, &head.headers).await,
@@ -100,18 +107,31 @@ impl Backend {
                 let report = order::read(&found, &head.headers, body).await?;
                 self.document(Call::Report { consumer, report }).await
             }
-            Endpoint::Bundles => match order::import(&found, &head.uri, &head.headers, body).await? {
-                order::Import::Order(call) => self.import(call).await,
-                order::Import::Stream { body, wait, dry_run } => {
-                    let transport = Transport::Local;
-                    upload::run(body, |source| self.import(Call::Import { source, transport, wait, dry_run })).await
-                }
-            },
+            Endpoint::Bundles => self.bundles(&found, &head.uri, &head.headers, body).await,
+            Endpoint::UploadOffset => resumed::offset(self, &found),
+            Endpoint::Upload => resumed::append(self, &found, &head.headers, body).await,
+        }
+    }
+
+    async fn bundles(
+        self: &Arc<Self>,
+        found: &Found,
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: Incoming,
+    ) -> Result<Response<Body>, Refusal> {
+        match (order::import(&self.caller, found, uri, headers, body).await?, &self.remote) {
+            (order::Import::Order(call), _) => self.import(call).await,
+            (order::Import::Stream { body, wait, dry_run }, None) => {
+                let transport = Transport::Local;
+                upload::run(body, |source| self.import(Call::Import { source, transport, wait, dry_run })).await
+            }
+            (order::Import::Stream { body, wait, dry_run }, Some(_)) => resumed::whole(self, body, wait, dry_run).await,
         }
     }
 
     /// Asks and answers with the document that comes back.
-    async fn document(&self, call: Call) -> Result<Response<Body>, Refusal> {
+    async fn document(self: &Arc<Self>, call: Call) -> Result<Response<Body>, Refusal> {
         Ok(reply::document(&self.ask(call).await?))
     }
 
@@ -120,9 +140,9 @@ impl Backend {
         Ok(reply::document(&self.queue(call).await?))
     }
 
-    async fn ask(&self, call: Call) -> Result<Value, Refusal> {
+    async fn ask(self: &Arc<Self>, call: Call) -> Result<Value, Refusal> {
         let place = self.places.call().await.ok_or(RequestError::Stopping)?;
-        let backend = self.clone();
+        let backend = Arc::clone(self);
         // On its own: whoever leaves before the answer keeps his place until it is there. Otherwise asking and leaving,
         // over and over, would put call after call in front of everybody else's.
         let asked = tokio::spawn(async move {
@@ -133,7 +153,7 @@ impl Backend {
         asked.await.unwrap_or_else(|_| Err(RequestError::Stopping.into()))
     }
 
-    async fn queue(&self, call: Call) -> Result<Value, Refusal> {
+    pub(super) async fn queue(&self, call: Call) -> Result<Value, Refusal> {
         let (reply, answered) = oneshot::channel();
         self.calls.try_send(Request { call, reply }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => RequestError::Overload,
@@ -142,7 +162,7 @@ impl Backend {
         Ok(answered.await.map_err(|_| RequestError::Stopping)??)
     }
 
-    async fn file(&self, found: &Found, headers: &HeaderMap) -> Result<Response<Body>, Refusal> {
+    async fn file(self: &Arc<Self>, found: &Found, headers: &HeaderMap) -> Result<Response<Body>, Refusal> {
         let nothing = |what, value: &str| RequestError::Nothing { what, value: value.into() };
         let (kind, id, path) = (found.parameter("owners"), found.parameter("id"), found.parameter("path"));
         let name = id.parse().map_err(|_| nothing("owner", id))?;
@@ -177,8 +197,10 @@ fn number(found: &Found) -> Result<u64, RequestError> {
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncWriteExt;
+    use tokio::net::UnixStream;
 
     use super::*;
+    use crate::config::Role;
 
     #[test]
     fn whoever_asks_and_leaves_over_and_over_has_no_more_calls_waiting_than_places() {
@@ -186,7 +208,8 @@ mod tests {
         runtime.block_on(async {
             let (calls, mut queue) = mpsc::channel(64);
             let role = Role::Monitor;
-            let backend = Backend { role, calls, hub: Hub::new(0), places: Places::new(role) };
+            let (caller, places) = (Caller::Local(role), Places::new(role));
+            let backend = Arc::new(Backend { caller, calls, hub: Hub::new(0), places, remote: None });
             for _ in 0..32 {
                 let (mut peer, stream) = UnixStream::pair().unwrap();
                 peer.write_all(b"GET /v1/health HTTP/1.1\r\nHost: agent\r\n\r\n").await.unwrap();

@@ -18,6 +18,7 @@
 pub mod answer;
 mod body;
 pub mod call;
+mod caller;
 pub mod client;
 mod connection;
 pub mod event;
@@ -32,11 +33,16 @@ mod peer;
 mod places;
 mod range;
 mod refusal;
+mod remote;
 mod reply;
+mod resumed;
 mod router;
 pub mod routes;
 mod server;
+mod spool;
 mod upload;
 
 pub use hub::Hub;
+pub use remote::Remote;
 pub use server::{ServerError, Sockets};
+pub use spool::Spool;

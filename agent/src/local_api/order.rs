@@ -12,9 +12,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::call::{Call, ImportSource};
+use super::caller::Caller;
 use super::refusal::{MAX_BODY, MAX_REPORT, RequestError};
 use super::router::{Found, decoded};
-use super::routes::{BUNDLE, Endpoint, JSON};
+use super::routes::{BUNDLE, BYTES, Endpoint, JSON};
 
 /// A document that is not there after so long is given up.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -91,15 +92,16 @@ pub(super) async fn nothing(body: Incoming) -> Result<(), RequestError> {
     whole(body, 0).await.map(drop)
 }
 
-/// An import, by path or as a stream.
+/// An import, by path or as a stream. A path is only for somebody on this machine.
 pub(super) async fn import(
+    caller: &Caller,
     found: &Found,
     uri: &Uri,
     headers: &HeaderMap,
     body: Incoming,
 ) -> Result<Import, RequestError> {
     match media(headers) {
-        Some(JSON) => {
+        Some(JSON) if matches!(caller, Caller::Local(_)) => {
             query(uri, &[])?;
             let ImportOrder { path, wait, dry_run } = read(found, headers, body).await?;
             if !path.is_absolute() {
@@ -116,6 +118,14 @@ pub(super) async fn import(
             let given = query(uri, &["wait", "dry_run"])?;
             Ok(Import::Stream { body, wait: flag(&given, "wait")?, dry_run: flag(&given, "dry_run")? })
         }
+        other => Err(unsupported(found, other)),
+    }
+}
+
+/// Makes sure that the body is plain bytes.
+pub(super) fn bytes(found: &Found, headers: &HeaderMap) -> Result<(), RequestError> {
+    match media(headers) {
+        Some(BYTES) => Ok(()),
         other => Err(unsupported(found, other)),
     }
 }

@@ -28,13 +28,21 @@ pub(super) type Place = OwnedSemaphorePermit;
 
 impl Places {
     pub(super) fn new(role: Role) -> Self {
-        let made = |count| Arc::new(Semaphore::new(count));
-        // Calls of all roles together fit into the loop's queue, which holds 32.
-        let calls = match role {
+        // Calls of all roles and from elsewhere together fit into the loop's queue, which holds 32.
+        Self::with_calls(match role {
             Role::Admin => 16,
             Role::Consumer => 8,
             Role::Monitor => 4,
-        };
+        })
+    }
+
+    /// The places of everybody elsewhere.
+    pub(super) fn remote() -> Self {
+        Self::with_calls(4)
+    }
+
+    fn with_calls(calls: usize) -> Self {
+        let made = |count| Arc::new(Semaphore::new(count));
         Self { connections: made(CONNECTIONS), followers: made(FOLLOWERS), readers: made(READERS), calls: made(calls) }
     }
 

@@ -6,7 +6,8 @@ use casemate_protocol::code::{Class, Code, Explain};
 use hyper::{Method, StatusCode};
 use thiserror::Error;
 
-use crate::config::Role;
+use super::caller::Caller;
+use super::spool::SpoolError;
 use crate::exit::Failure;
 
 /// Longest document read from a request, bytes: a grant with its root is the largest.
@@ -35,11 +36,11 @@ pub(super) enum RequestError {
         /// What it takes.
         allowed: Vec<Method>,
     },
-    /// The socket's role may not ask that.
-    #[error("{path} is not for the {role} socket")]
-    Role {
-        /// Whose socket.
-        role: Role,
+    /// Whoever asks may not ask that.
+    #[error("{path} is not for {caller}")]
+    Caller {
+        /// Who asks.
+        caller: Caller,
         /// As asked.
         path: String,
     },
@@ -132,7 +133,7 @@ impl RequestError {
         match self {
             Self::Unknown { .. } | Self::Nothing { .. } => StatusCode::NOT_FOUND,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Role { .. } => StatusCode::FORBIDDEN,
+            Self::Caller { .. } => StatusCode::FORBIDDEN,
             Self::Parameter { .. } | Self::Body { .. } | Self::Relative(_) | Self::Broken => StatusCode::BAD_REQUEST,
             Self::Media { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -148,7 +149,7 @@ impl Explain for RequestError {
     fn code(&self) -> Code {
         match self {
             Self::Unknown { .. } | Self::Nothing { .. } => Code::NotFound,
-            Self::Role { .. } => Code::NotPermitted,
+            Self::Caller { .. } => Code::NotPermitted,
             Self::Method { .. }
             | Self::Parameter { .. }
             | Self::Body { .. }
@@ -193,6 +194,20 @@ impl From<RequestError> for Refusal {
     }
 }
 
+impl From<SpoolError> for Refusal {
+    fn from(error: SpoolError) -> Self {
+        let header = match &error {
+            SpoolError::TooMany | SpoolError::Busy => Some((hyper::header::RETRY_AFTER, "5".into())),
+            _ => None,
+        };
+        let status = match &error {
+            SpoolError::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            _ => status(error.code()),
+        };
+        Self { status, failure: Failure::of(&error).into(), header }
+    }
+}
+
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
         Self { status: status(failure.code), failure: failure.into(), header: None }
@@ -203,7 +218,9 @@ impl From<Failure> for Refusal {
 fn status(code: Code) -> StatusCode {
     match (code, code.class()) {
         (Code::NotFound, _) => StatusCode::NOT_FOUND,
-        (Code::NotAwaited | Code::AlreadyEnrolled | Code::NotEnrolled, _) => StatusCode::CONFLICT,
+        (Code::UploadConflict | Code::NotAwaited | Code::AlreadyEnrolled | Code::NotEnrolled, _) => {
+            StatusCode::CONFLICT
+        }
         // What a request named, not what the agent lives on.
         (Code::InputUnreadable, _) | (_, Class::Done | Class::Refused) => StatusCode::UNPROCESSABLE_ENTITY,
         (Code::Internal | Code::IntakeFailed, _) | (_, Class::Damaged) => StatusCode::INTERNAL_SERVER_ERROR,

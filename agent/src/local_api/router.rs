@@ -2,9 +2,9 @@
 
 use hyper::Method;
 
+use super::caller::Caller;
 use super::refusal::RequestError;
 use super::routes::{ROUTES, Route};
-use crate::config::Role;
 
 /// A route and what its path says.
 #[derive(Debug)]
@@ -20,20 +20,20 @@ impl Found {
     }
 }
 
-/// The route that answers `method` on `path` for `role`.
-pub(super) fn find(role: Role, method: &Method, path: &str) -> Result<Found, RequestError> {
+/// The route that answers `method` on `path` for `caller`.
+pub(super) fn find(caller: &Caller, method: &Method, path: &str) -> Result<Found, RequestError> {
     let excerpt = || path.chars().take(200).collect::<String>();
-    // HEAD is GET without the body, which hyper leaves out.
-    let asked = if method == Method::HEAD { &Method::GET } else { method };
+    // HEAD is GET without the body, which hyper leaves out, unless it is a route of its own.
+    let answers = |route: &Route| route.method == method || (method == Method::HEAD && route.method == Method::GET);
     let mut others = Vec::new();
     for route in ROUTES {
         let Some(parameters) = parameters(route.template, path) else { continue };
-        if route.method != asked {
+        if !answers(route) {
             others.push(route.method.clone());
             continue;
         }
-        if !route.roles.contains(&role) {
-            return Err(RequestError::Role { role, path: excerpt() });
+        if !caller.may(route) {
+            return Err(RequestError::Caller { caller: caller.clone(), path: excerpt() });
         }
         return Ok(Found { route, parameters });
     }
@@ -85,22 +85,32 @@ pub(super) fn decoded(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use casemate_protocol::device::certificate_name::CertificateKind;
+
     use super::super::routes::Endpoint;
     use super::*;
+    use crate::config::Role;
 
     fn endpoint(role: Role, method: &Method, path: &str) -> Result<Endpoint, RequestError> {
-        find(role, method, path).map(|found| found.route.endpoint)
+        find(&Caller::Local(role), method, path).map(|found| found.route.endpoint)
+    }
+
+    /// What a route's path may look like.
+    fn sample(route: &Route) -> String {
+        let path = route.template.replace("{number}", "1").replace("{owners}", "groups").replace("{digest}", "00");
+        path.replace("{id}", "a").replace("{path}", "b").replace("{consumer}", "c")
     }
 
     #[test]
     fn a_path_leads_to_its_route_and_its_parameters() {
-        let found = find(Role::Admin, &Method::GET, "/v1/files/groups/clinics/synapse/homeserver.yaml").unwrap();
+        let admin = Caller::Local(Role::Admin);
+        let found = find(&admin, &Method::GET, "/v1/files/groups/clinics/synapse/homeserver.yaml").unwrap();
         assert_eq!(found.route.endpoint, Endpoint::File);
         assert_eq!((found.parameter("owners"), found.parameter("id")), ("groups", "clinics"));
         assert_eq!(found.parameter("path"), "synapse/homeserver.yaml");
-        let escaped = find(Role::Admin, &Method::GET, "/v1/files/groups/clinics/a%2Fb%40c").unwrap();
+        let escaped = find(&admin, &Method::GET, "/v1/files/groups/clinics/a%2Fb%40c").unwrap();
         assert_eq!(escaped.parameter("path"), "a/b@c");
-        assert_eq!(find(Role::Admin, &Method::POST, "/v1/receipts/7/taken").unwrap().parameter("number"), "7");
+        assert_eq!(find(&admin, &Method::POST, "/v1/receipts/7/taken").unwrap().parameter("number"), "7");
         assert_eq!(endpoint(Role::Monitor, &Method::HEAD, "/v1/health").unwrap(), Endpoint::Health);
     }
 
@@ -137,11 +147,10 @@ mod tests {
         let mut refused = Vec::new();
         for route in ROUTES {
             for role in Role::ALL {
-                let path = route.template.replace("{number}", "1").replace("{owners}", "groups");
-                let path = path.replace("{id}", "a").replace("{path}", "b").replace("{consumer}", "c");
+                let path = sample(route);
                 match endpoint(role, &route.method, &path) {
                     Ok(endpoint) => assert!(endpoint == route.endpoint && route.roles.contains(&role), "{path}"),
-                    Err(RequestError::Role { .. }) => refused.push((role, route.endpoint)),
+                    Err(RequestError::Caller { .. }) => refused.push((role, route.endpoint)),
                     Err(error) => panic!("{path}: {error}"),
                 }
             }
@@ -154,5 +163,41 @@ mod tests {
         let monitors: Vec<_> =
             ROUTES.iter().filter(|route| route.roles.contains(&Role::Monitor)).map(|route| route.endpoint).collect();
         assert_eq!(monitors, [Endpoint::Health, Endpoint::Boundary, Endpoint::OpenApi]);
+    }
+
+    #[test]
+    fn a_certificate_opens_what_its_kind_is_for_and_nothing_else() {
+        use Endpoint::{
+            Boundary, Bundles, Diff, Events, File, Health, OpenApi, Receipt, Receipts, Status, Taken, Tree, Upload,
+            UploadOffset,
+        };
+        let opens = |kind: CertificateKind| {
+            let name = format!("casemate://LU/{kind}/a").parse().unwrap();
+            let caller = Caller::Remote(std::sync::Arc::new(name));
+            let reached = ROUTES.iter().filter(|route| find(&caller, &route.method, &sample(route)).is_ok());
+            reached.map(|route| route.endpoint).collect::<Vec<_>>()
+        };
+        let operator = [
+            Health,
+            Status,
+            Tree,
+            File,
+            Diff,
+            Events,
+            Bundles,
+            UploadOffset,
+            Upload,
+            Boundary,
+            Receipts,
+            Receipt,
+            Taken,
+            OpenApi,
+        ];
+        assert_eq!(opens(CertificateKind::Operator), operator);
+        let publisher = [Health, Bundles, UploadOffset, Upload, Receipts, Receipt, Taken];
+        assert_eq!(opens(CertificateKind::Publisher), publisher);
+        assert_eq!(opens(CertificateKind::Auditor), [Health, Status, Boundary, Receipts, Receipt]);
+        assert_eq!(opens(CertificateKind::Service), [Health]);
+        assert_eq!(opens(CertificateKind::Appliance), []);
     }
 }

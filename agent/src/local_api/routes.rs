@@ -1,5 +1,6 @@
 //! Every route, as data: the router, the OpenAPI document and the tests read this one table.
 
+use casemate_protocol::device::certificate_name::CertificateKind;
 use hyper::Method;
 
 use crate::config::Role;
@@ -23,6 +24,10 @@ pub enum Endpoint {
     Report,
     /// An import.
     Bundles,
+    /// How far an upload is.
+    UploadOffset,
+    /// The next bytes of an upload.
+    Upload,
     /// How the boundary stands.
     Boundary,
     /// The receipts kept.
@@ -46,12 +51,14 @@ pub enum Endpoint {
 pub struct Route {
     /// What it does.
     pub endpoint: Endpoint,
-    /// `GET` or `POST`; `HEAD` goes wherever `GET` does.
+    /// `HEAD` also goes wherever `GET` does.
     pub method: Method,
     /// Its path; `{path}` stands for all that is left, any other `{name}` for one segment.
     pub template: &'static str,
-    /// Through whose sockets.
+    /// Through whose sockets on the appliance.
     pub roles: &'static [Role],
+    /// With whose certificates from elsewhere.
+    pub kinds: &'static [CertificateKind],
     /// One sentence.
     pub summary: &'static str,
     /// What goes into path, query and header.
@@ -122,12 +129,24 @@ const READERS: &[Role] = &[Role::Admin, Role::Consumer];
 const WATCHERS: &[Role] = &[Role::Admin, Role::Monitor];
 const ADMIN: &[Role] = &[Role::Admin];
 
+const ANYBODY: &[CertificateKind] =
+    &[CertificateKind::Operator, CertificateKind::Publisher, CertificateKind::Auditor, CertificateKind::Service];
+const RECEIVERS: &[CertificateKind] =
+    &[CertificateKind::Operator, CertificateKind::Publisher, CertificateKind::Auditor];
+const OVERSEERS: &[CertificateKind] = &[CertificateKind::Operator, CertificateKind::Auditor];
+const SENDERS: &[CertificateKind] = &[CertificateKind::Operator, CertificateKind::Publisher];
+const OPERATOR: &[CertificateKind] = &[CertificateKind::Operator];
+const NOBODY: &[CertificateKind] = &[];
+
 const fn document(schema: &'static str, about: &'static str) -> Answer {
     Answer { status: 200, about, content: Some(Content { media: JSON, schema }) }
 }
 
 const NUMBER: Parameter =
     Parameter { name: "number", place: Place::Path, schema: "Count", about: "The receipt's number." };
+
+const DIGEST: Parameter =
+    Parameter { name: "digest", place: Place::Path, schema: "Digest", about: "SHA-256 of the whole bundle." };
 
 /// Every route.
 pub const ROUTES: &[Route] = &[
@@ -136,6 +155,7 @@ pub const ROUTES: &[Route] = &[
         method: Method::GET,
         template: "/v1/health",
         roles: EVERYBODY,
+        kinds: ANYBODY,
         summary: "How the appliance is: a closed set of states and codes, no personal data.",
         parameters: &[],
         bodies: &[],
@@ -147,6 +167,7 @@ pub const ROUTES: &[Route] = &[
         method: Method::GET,
         template: "/v1/status",
         roles: READERS,
+        kinds: OVERSEERS,
         summary: "Where the appliance stands: enrolment, trust, every owner's machine.",
         parameters: &[],
         bodies: &[],
@@ -158,6 +179,7 @@ pub const ROUTES: &[Route] = &[
         method: Method::GET,
         template: "/v1/tree",
         roles: READERS,
+        kinds: OPERATOR,
         summary: "What is current: every owner's generation, its files and their digests, and who reads them.",
         parameters: &[],
         bodies: &[],
@@ -169,6 +191,7 @@ pub const ROUTES: &[Route] = &[
         method: Method::GET,
         template: "/v1/files/{owners}/{id}/{path}",
         roles: READERS,
+        kinds: OPERATOR,
         summary: "The bytes of a current file, whole or a range of them. Slashes in the path may stand as they are.",
         parameters: &[
             Parameter { name: "owners", place: Place::Path, schema: "OwnerKind", about: "The kind of owner." },
@@ -210,6 +233,7 @@ pub const ROUTES: &[Route] = &[
         method: Method::GET,
         template: "/v1/diff",
         roles: READERS,
+        kinds: OPERATOR,
         summary: "By owner, which files the generation under way changes, or, if none is, the last one changed.",
         parameters: &[],
         bodies: &[],
@@ -221,6 +245,7 @@ pub const ROUTES: &[Route] = &[
         method: Method::GET,
         template: "/v1/events",
         roles: READERS,
+        kinds: OPERATOR,
         summary: "What happens, as server-sent events, until the reader leaves or falls too far behind.",
         parameters: &[
             Parameter {
@@ -249,6 +274,7 @@ pub const ROUTES: &[Route] = &[
         method: Method::POST,
         template: "/v1/consumers/{consumer}/reports",
         roles: READERS,
+        kinds: NOBODY,
         summary: "A consumer says whether a generation in probation works for it.",
         parameters: &[Parameter {
             name: "consumer",
@@ -265,7 +291,8 @@ pub const ROUTES: &[Route] = &[
         method: Method::POST,
         template: "/v1/bundles",
         roles: ADMIN,
-        summary: "Import bundles from a path the agent's user can read, or one bundle that is the body itself.",
+        kinds: SENDERS,
+        summary: "Import one bundle that is the body itself or, asked on the appliance, bundles from a path its user can read.",
         parameters: &[
             Parameter {
                 name: "wait",
@@ -285,11 +312,53 @@ pub const ROUTES: &[Route] = &[
         refusals: &[400, 409, 413, 415, 422, 503],
     },
     Route {
+        endpoint: Endpoint::UploadOffset,
+        method: Method::HEAD,
+        template: "/v1/uploads/{digest}",
+        roles: &[],
+        kinds: SENDERS,
+        summary: "How many bytes of a bundle are here already, as `Upload-Offset`; 0 if none.",
+        parameters: &[DIGEST],
+        bodies: &[],
+        answers: &[Answer { status: 200, about: "`Upload-Offset`; `Upload-Length` once it was said.", content: None }],
+        refusals: &[404],
+    },
+    Route {
+        endpoint: Endpoint::Upload,
+        method: Method::PATCH,
+        template: "/v1/uploads/{digest}",
+        roles: &[],
+        kinds: SENDERS,
+        summary: "The next bytes of a bundle, at the offset that HEAD told; the last of them have it imported.",
+        parameters: &[
+            DIGEST,
+            Parameter {
+                name: "Upload-Offset",
+                place: Place::Header,
+                schema: "Length",
+                about: "Where these bytes go: exactly behind those that are here. Must be there.",
+            },
+            Parameter {
+                name: "Upload-Length",
+                place: Place::Header,
+                schema: "Length",
+                about: "The bundle's length, the same each time. Must be there.",
+            },
+        ],
+        bodies: &[Content { media: BYTES, schema: "Bytes" }],
+        answers: &[
+            document("ImportReport", "The bundle is whole; what became of it."),
+            Answer { status: 204, about: "More is to come; `Upload-Offset` says from where.", content: None },
+        ],
+        refusals: &[400, 404, 409, 413, 415, 422, 503],
+    },
+    Route {
         endpoint: Endpoint::Boundary,
         method: Method::GET,
         template: "/v1/boundary",
         roles: WATCHERS,
-        summary: "What may be exchanged with whom, who sees to it, and, for the admin, what was stopped.",
+        kinds: OVERSEERS,
+        summary: "What may be exchanged with whom, who sees to it, and, for admin and operator, what was stopped.",
         parameters: &[],
         bodies: &[],
         answers: &[document("BoundaryReport", "The report.")],
@@ -300,6 +369,7 @@ pub const ROUTES: &[Route] = &[
         method: Method::GET,
         template: "/v1/receipts",
         roles: ADMIN,
+        kinds: RECEIVERS,
         summary: "The receipts kept here.",
         parameters: &[],
         bodies: &[],
@@ -311,6 +381,7 @@ pub const ROUTES: &[Route] = &[
         method: Method::GET,
         template: "/v1/receipts/{number}",
         roles: ADMIN,
+        kinds: RECEIVERS,
         summary: "One receipt as signed.",
         parameters: &[NUMBER],
         bodies: &[],
@@ -322,6 +393,7 @@ pub const ROUTES: &[Route] = &[
         method: Method::POST,
         template: "/v1/receipts/{number}/taken",
         roles: ADMIN,
+        kinds: SENDERS,
         summary: "Says that a receipt has been taken home.",
         parameters: &[NUMBER],
         bodies: &[],
@@ -333,6 +405,7 @@ pub const ROUTES: &[Route] = &[
         method: Method::POST,
         template: "/v1/enrolment/request",
         roles: ADMIN,
+        kinds: NOBODY,
         summary: "An enrolment request for this device's keys; makes them if there are none.",
         parameters: &[],
         bodies: &[],
@@ -344,6 +417,7 @@ pub const ROUTES: &[Route] = &[
         method: Method::POST,
         template: "/v1/enrolment/grant",
         roles: ADMIN,
+        kinds: NOBODY,
         summary: "Reads a grant; its words then wait for confirmation.",
         parameters: &[],
         bodies: &[Content { media: JSON, schema: "EnrolmentGrant" }],
@@ -355,6 +429,7 @@ pub const ROUTES: &[Route] = &[
         method: Method::POST,
         template: "/v1/enrolment/words",
         roles: ADMIN,
+        kinds: NOBODY,
         summary: "Confirms that the words are the same on both sides.",
         parameters: &[],
         bodies: &[Content { media: JSON, schema: "Words" }],
@@ -366,6 +441,7 @@ pub const ROUTES: &[Route] = &[
         method: Method::GET,
         template: "/v1/openapi.json",
         roles: EVERYBODY,
+        kinds: OPERATOR,
         summary: "This document.",
         parameters: &[],
         bodies: &[],

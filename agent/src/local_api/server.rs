@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::call::Request;
+use super::caller::Caller;
 use super::connection::{Backend, connection};
 use super::hub::Hub;
 use super::peer::Door;
@@ -107,7 +108,8 @@ impl Sockets {
         let mut serving = JoinSet::new();
         for socket in &self.0 {
             let (role, calls, hub) = (socket.role, calls.clone(), hub.clone());
-            let backend = Backend { role, calls, hub, places: Places::new(role) };
+            let (caller, places) = (Caller::Local(role), Places::new(role));
+            let backend = Arc::new(Backend { caller, calls, hub, places, remote: None });
             let socket = Arc::clone(socket);
             serving.spawn(async move { socket.serve(backend).await });
         }
@@ -142,7 +144,7 @@ impl Socket {
         Ok(Self { role: local.role, listener, door })
     }
 
-    async fn serve(&self, backend: Backend) {
+    async fn serve(&self, backend: Arc<Backend>) {
         let mut open = JoinSet::new();
         while let Some(place) = backend.places.connection().await {
             let accepted = tokio::select! {

@@ -39,6 +39,7 @@ pub(super) fn express(call: &Call) -> Option<(Method, String, Option<Value>)> {
 mod tests {
     use casemate_protocol::evidence::receipt::Transport;
 
+    use super::super::super::caller::Caller;
     use super::super::super::router;
     use super::super::super::routes::{Endpoint, ROUTES};
     use super::*;
@@ -78,11 +79,12 @@ mod tests {
         ];
         for (call, endpoint) in &calls {
             let (method, path, body) = express(call).unwrap();
-            let found = router::find(Role::Admin, &method, &path).unwrap();
+            let found = router::find(&Caller::Local(Role::Admin), &method, &path).unwrap();
             assert_eq!(found.route.endpoint, *endpoint);
             assert_eq!(body.is_some(), !found.route.bodies.is_empty(), "{path}");
         }
         let streams = [Endpoint::File, Endpoint::Events, Endpoint::OpenApi];
-        assert_eq!(calls.len() + streams.len(), ROUTES.len(), "a route without a call");
+        let here = ROUTES.iter().filter(|route| !route.roles.is_empty()).count();
+        assert_eq!(calls.len() + streams.len(), here, "a route without a call");
     }
 }

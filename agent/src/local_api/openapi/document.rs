@@ -19,14 +19,20 @@ pub(super) fn document() -> Value {
     json!({
         "openapi": "3.1.0",
         "info": {
-            "title": "Casemate agent, local API",
+            "title": "Casemate agent, API",
             "version": "1",
-            "summary": "What services on the appliance read, follow and report.",
-            "description": "HTTP/1.1 on unix sockets, one a role; docs/api.md shows it in use. HEAD goes wherever GET \
-                            does. Fields may be added; a reader passes over those it does not know.",
+            "summary": "What services on the appliance read, follow and report, and what others may from elsewhere.",
+            "description": "HTTP/1.1 on unix sockets, one a role (docs/api.md shows it in use), and, where the boundary \
+                            has a listener, over TLS 1.3 with client certificates (docs/push.md). HEAD goes wherever GET does. Fields may be added; a reader passes over those it does not know.",
             "license": { "name": "Apache-2.0 OR MIT", "identifier": "Apache-2.0 OR MIT" },
         },
-        "servers": [{ "url": "http://agent", "description": "The host is of no meaning: a unix socket is dialled." }],
+        "servers": [
+            { "url": "http://agent", "description": "The host is of no meaning: a unix socket is dialled." },
+            { "url": "https://{address}:{port}", "description": "The listener of the boundary.", "variables": {
+                "address": { "default": "10.20.0.7", "description": "The appliance's." },
+                "port": { "default": "8443", "description": "As the boundary says." },
+            } },
+        ],
         "paths": paths,
         "components": { "schemas": components() },
     })
@@ -53,11 +59,13 @@ fn components() -> Map<String, Value> {
 
 fn operation(route: &Route) -> Value {
     let roles: Vec<_> = route.roles.iter().map(|role: &Role| role.name()).collect();
+    let kinds: Vec<_> = route.kinds.iter().map(|kind| kind.as_str()).collect();
     let mut operation = json!({
         "operationId": format!("{:?}", route.endpoint),
         "summary": route.summary,
-        "description": format!("For the sockets of: {}.", roles.join(", ")),
+        "description": audience(&roles, &kinds),
         "x-casemate-roles": roles,
+        "x-casemate-certificates": kinds,
         "responses": responses(route),
     });
     if !route.parameters.is_empty() {
@@ -80,6 +88,15 @@ fn operation(route: &Route) -> Value {
     operation
 }
 
+fn audience(roles: &[&str], kinds: &[&str]) -> String {
+    let list = |all: &[&str]| if all.is_empty() { "nobody".into() } else { all.join(", ") };
+    format!(
+        "On the appliance through the sockets of: {}. From elsewhere with certificates of: {}.",
+        list(roles),
+        list(kinds)
+    )
+}
+
 fn responses(route: &Route) -> Value {
     let mut responses = Map::new();
     for Answer { status, about, content } in route.answers {
@@ -89,8 +106,7 @@ fn responses(route: &Route) -> Value {
         }
         responses.insert(status.to_string(), response);
     }
-    let own: &[u16] = if route.roles.len() == Role::ALL.len() { &[] } else { &[403] };
-    for status in route.refusals.iter().chain(own).chain(&[500, 503]) {
+    for status in route.refusals.iter().chain(&[403, 500, 503]) {
         let failure = json!({ JSON: { "schema": reference("Failure") } });
         let meaning = hyper::StatusCode::from_u16(*status).unwrap().canonical_reason();
         responses.insert(status.to_string(), json!({ "description": meaning, "content": failure }));

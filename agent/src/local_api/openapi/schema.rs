@@ -94,6 +94,7 @@ fn scalars() -> Map<String, Value> {
         ("IpAddr", text("An IPv4 or IPv6 address.", "^[0-9a-f.:]+$")),
         ("Jurisdiction", text("ISO 3166-1 alpha-2.", "^[A-Z]{2}$")),
         ("KeyId", text("SHA-256 of the key, hexadecimal.", "^[0-9a-f]{64}$")),
+        ("Length", whole("A number of bytes.")),
         ("Name", text("1 to 63 of a-z, 0-9 and -, a letter or digit at both ends.", &format!("^{name}$"))),
         ("Network", text("A network: an address and a prefix length.", "^[0-9a-f.:]+(/[0-9]{1,3})?$")),
         ("Owner", text("Who signs a subtree.", &format!("^(group|tenant)\\.{name}$"))),
