@@ -83,7 +83,7 @@ pub enum Order {
         /// How many at most.
         most: usize,
         /// Number and envelope of each.
-        reply: oneshot::Sender<Result<Vec<(u64, Vec<u8>)>, Failure>>,
+        reply: oneshot::Sender<Result<Numbered, Failure>>,
     },
     /// A receipt is home: whoever took it has acknowledged it.
     Delivered {
@@ -106,6 +106,9 @@ pub enum Order {
         code: Code,
     },
 }
+
+/// Receipts: number and envelope of each.
+pub type Numbered = Vec<(u64, Vec<u8>)>;
 
 /// Where a bundle's bytes are.
 #[derive(Debug)]

@@ -11,6 +11,7 @@
 //! or reads the environment: whom it talks to stands in the boundary, reached through [`crate::boundary::connect`].
 
 pub mod backend;
+pub mod mqtt;
 pub mod pull;
 pub mod push;
 pub mod stick;

@@ -1,6 +1,6 @@
 //! Which bundles are announced, and which of them is fetched.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use casemate_protocol::broker::{Announce, Chunked, Scope};
@@ -12,6 +12,8 @@ use super::pace::Pace;
 const MEMORY: usize = 32;
 /// Pauses between two attempts at a bundle whose chunks are wrong or missing.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
+/// How long a new connection has to show what an earlier one showed.
+const DOUBT: Duration = Duration::from_secs(60);
 
 /// A bundle that is announced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,9 @@ pub(super) struct Offers {
     resting: VecDeque<(Digest, Pace, Instant)>,
     /// Versions to be pulled that somebody was told of.
     told: BTreeMap<Scope, u64>,
+    /// Announcements of an earlier connection that this one has not shown, and until when it may.
+    doubted: BTreeSet<Scope>,
+    doubt: Option<Instant>,
 }
 
 impl Offers {
@@ -49,9 +54,28 @@ impl Offers {
         self.in_force = Some(version);
     }
 
-    /// `announce` stands under `scope` now. A bundle that rests is tried again when it is published again.
+    /// A connection begins that shows the announcements of these trees: what it does not show in time is gone.
+    pub(super) fn begin(&mut self, scopes: &[Scope], now: Instant) {
+        self.announced.retain(|scope, _| scopes.contains(scope));
+        self.doubted = self.announced.keys().cloned().collect();
+        self.doubt = (!self.doubted.is_empty()).then_some(now + DOUBT);
+    }
+
+    /// Forgets what was doubted long enough.
+    pub(super) fn settle(&mut self, now: Instant) {
+        if self.doubt.take_if(|until| *until <= now).is_some() {
+            for scope in std::mem::take(&mut self.doubted) {
+                self.announced.remove(&scope);
+            }
+        }
+    }
+
+    /// `announce` stands under `scope` now. A bundle that rests, or
+    /// was refused, is tried again when it is published again: somebody did so on purpose.
     pub(super) fn announced(&mut self, scope: Scope, announce: Announce, published: bool, now: Instant) {
+        self.doubted.remove(&scope);
         if let (Announce::Chunked(bundle), true) = (&announce, published) {
+            self.had.retain(|had| *had != bundle.bundle);
             let rests = self.resting.iter_mut().find(|(resting, ..)| *resting == bundle.bundle);
             if let Some((_, _, until)) = rests {
                 *until = now;
@@ -75,8 +99,7 @@ impl Offers {
         // Until it is known what is in force, nothing is.
         let in_force = self.in_force?;
         let worth = |bundle: &Chunked| {
-            let rests = self.resting.iter().any(|(resting, _, until)| *resting == bundle.bundle && *until > now);
-            bundle.timestamp.get() > in_force && !self.had.contains(&bundle.bundle) && !rests
+            bundle.timestamp.get() > in_force && !self.had.contains(&bundle.bundle) && !self.rests(&bundle.bundle, now)
         };
         let chunked = self.announced.iter().filter_map(|(scope, announce)| match announce {
             Announce::Chunked(bundle) if worth(bundle) => Some((scope, bundle)),
@@ -87,7 +110,7 @@ impl Offers {
     }
 
     /// Whether there is something newer to be pulled of which nobody was told.
-    pub(super) fn to_pull(&mut self) -> bool {
+    pub(super) fn take_pull(&mut self) -> bool {
         let Some(in_force) = self.in_force else { return false };
         let mut news = false;
         for (scope, announce) in &self.announced {
@@ -129,13 +152,18 @@ impl Offers {
         }
     }
 
-    /// When a resting bundle may be tried again.
+    /// Whether `bundle` is not to be fetched now.
+    pub(super) fn rests(&self, bundle: &Digest, now: Instant) -> bool {
+        self.resting.iter().any(|(resting, _, until)| resting == bundle && *until > now)
+    }
+
+    /// When something is due.
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
         let announced = |bundle: &Digest| {
             self.announced.values().any(|announce| matches!(announce, Announce::Chunked(one) if one.bundle == *bundle))
         };
         let resting = self.resting.iter().filter(|(bundle, _, until)| *until > now && announced(bundle));
-        resting.map(|(_, _, until)| *until).min()
+        resting.map(|(_, _, until)| *until).chain(self.doubt).min()
     }
 }
 
@@ -213,6 +241,10 @@ mod tests {
         let mut offers = offers(3, &[("a", 4)]);
         offers.done(bundle(4).bundle);
         assert_eq!(best(&offers, now), None);
+        offers.announced(scope("a"), Announce::Chunked(bundle(4)), false, now);
+        assert_eq!(best(&offers, now), None, "a retained one says nothing new");
+        offers.announced(scope("a"), Announce::Chunked(bundle(4)), true, now);
+        assert_eq!(best(&offers, now), Some(4));
         for version in 5..500 {
             offers.done(bundle(version).bundle);
             offers.rest(bundle(version + 1000).bundle, now);
@@ -221,14 +253,29 @@ mod tests {
     }
 
     #[test]
+    fn what_a_new_connection_does_not_show_any_more_is_forgotten() {
+        let now = Instant::now();
+        let mut offers = offers(3, &[("a", 4), ("b", 5)]);
+        offers.begin(&[scope("a"), scope("b")], now);
+        offers.announced(scope("a"), Announce::Chunked(bundle(4)), false, now);
+        offers.settle(now);
+        assert_eq!(best(&offers, now), Some(5));
+        let later = offers.deadline(now).unwrap();
+        offers.settle(later);
+        assert_eq!(best(&offers, later), Some(4));
+        offers.begin(&[scope("b")], later);
+        assert_eq!(best(&offers, later), None, "no longer in that group");
+    }
+
+    #[test]
     fn pulling_is_asked_for_once_a_version() {
         let mut offers = offers(3, &[]);
         let pull = |version| Announce::Pull { timestamp: Version::new(version).unwrap() };
         offers.announced(scope("a"), pull(3), false, Instant::now());
-        assert!(!offers.to_pull());
+        assert!(!offers.take_pull());
         offers.announced(scope("a"), pull(4), false, Instant::now());
-        assert!(offers.to_pull());
+        assert!(offers.take_pull());
         offers.announced(scope("a"), pull(4), true, Instant::now());
-        assert!(!offers.to_pull());
+        assert!(!offers.take_pull());
     }
 }

@@ -50,9 +50,9 @@ pub(super) enum Event {
     /// A publication of ours was acknowledged.
     Published(u16, Outcome),
     /// Subscriptions were answered: whether each was granted.
-    Subscribed(u16, Vec<bool>),
-    /// The broker has answered something: it is there, and it is who holds the pinned key.
-    Answered,
+    Subscribed(Vec<bool>),
+    /// The broker has answered something sent then: it is there, and it is who holds the pinned key.
+    Answered(Instant),
 }
 
 /// What became of a publication.
@@ -202,10 +202,10 @@ impl Session {
             (State::Up, Packet::Publish(publish)) => self.published(publish, now)?,
             (State::Up, Packet::PubAck(ack)) => self.acknowledged(&ack)?,
             (State::Up, Packet::SubAck(ack)) => self.subscribed(&ack)?,
-            (State::Up, Packet::UnsubAck(ack)) => self.settle(ack.pkid, |kind| *kind == Kind::Unsubscribe).map(drop)?,
+            (State::Up, Packet::UnsubAck(ack)) => self.settle(ack.pkid, |kind| *kind == Kind::Unsubscribe)?,
             (State::Up, Packet::PingResp(_)) => {
-                self.awaited.take().ok_or(Fault::Protocol("PINGRESP without PINGREQ"))?;
-                self.events.push_back(Event::Answered);
+                let began = self.awaited.take().ok_or(Fault::Protocol("PINGRESP without PINGREQ"))?;
+                self.events.push_back(Event::Answered(began));
             }
             (State::Up, _) => return Err(Fault::Protocol("a packet only clients send, or of another flow")),
         }
@@ -257,7 +257,8 @@ impl Session {
             QoS::AtLeastOnce => self.send(&Packet::PubAck(PubAck::new(publish.pkid, None)), now)?,
             QoS::ExactlyOnce => return Err(Fault::Protocol("QoS 2, and only QoS 1 was subscribed")),
         }
-        let topic = String::from_utf8(publish.topic.to_vec()).map_err(|_| Fault::Protocol("a topic that is no text"))?;
+        let topic =
+            String::from_utf8(publish.topic.to_vec()).map_err(|_| Fault::Protocol("a topic that is no text"))?;
         self.events.push_back(Event::Message(Message {
             topic,
             payload: publish.payload,
@@ -283,15 +284,15 @@ impl Session {
         let count = ack.return_codes.len();
         self.settle(ack.pkid, |kind| *kind == Kind::Subscribe(count))?;
         let granted = ack.return_codes.iter().map(|code| matches!(code, SubscribeReasonCode::Success(_)));
-        self.events.push_back(Event::Subscribed(ack.pkid, granted.collect()));
+        self.events.push_back(Event::Subscribed(granted.collect()));
         Ok(())
     }
 
     /// An answer to what we sent, and to nothing else.
     fn settle(&mut self, id: u16, fits: impl Fn(&Kind) -> bool) -> Result<(), Fault> {
         match self.waiting.remove(&id) {
-            Some((kind, _)) if fits(&kind) => {
-                self.events.push_back(Event::Answered);
+            Some((kind, began)) if fits(&kind) => {
+                self.events.push_back(Event::Answered(began));
                 Ok(())
             }
             _ => Err(Fault::Protocol("an acknowledgement of nothing")),
@@ -319,18 +320,19 @@ impl Session {
     }
 
     /// Subscribes at QoS 1.
-    pub(super) fn subscribe(&mut self, topics: &[String], retained: Retained, now: Instant) -> Result<u16, Fault> {
+    pub(super) fn subscribe(&mut self, topics: &[String], retained: Retained, now: Instant) -> Result<(), Fault> {
         let rule = match retained {
             Retained::Wanted => RetainForwardRule::OnEverySubscribe,
             Retained::Unwanted => RetainForwardRule::Never,
         };
-        let filter = |topic: &String| Filter { retain_forward_rule: rule.clone(), ..Filter::new(topic, QoS::AtLeastOnce) };
+        let filter =
+            |topic: &String| Filter { retain_forward_rule: rule.clone(), ..Filter::new(topic, QoS::AtLeastOnce) };
         let mut subscribe = Subscribe::new_many(topics.iter().map(filter), None);
         let id = self.id()?;
         subscribe.pkid = id;
         self.send(&Packet::Subscribe(subscribe), now)?;
         self.waiting.insert(id, (Kind::Subscribe(topics.len()), now));
-        Ok(id)
+        Ok(())
     }
 
     /// Subscribes no longer.
@@ -375,7 +377,9 @@ impl Session {
     fn send(&mut self, packet: &Packet, now: Instant) -> Result<(), Fault> {
         self.sent = now;
         packet.write(&mut self.output, self.broker_limit).map(drop).map_err(|error| match error {
-            mqttbytes::Error::OutgoingPacketTooLarge { .. } => Fault::Lacking("a maximum packet size below what is needed"),
+            mqttbytes::Error::OutgoingPacketTooLarge { .. } => {
+                Fault::Lacking("a maximum packet size below what is needed")
+            }
             error => Fault::Malformed(error),
         })
     }

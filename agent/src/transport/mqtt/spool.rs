@@ -66,6 +66,8 @@ pub(super) struct Spool {
 pub(super) struct Spooled {
     file: File,
     path: PathBuf,
+    /// Nothing can be in it yet.
+    fresh: bool,
 }
 
 impl Spool {
@@ -89,7 +91,8 @@ impl Spool {
         options.custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_CLOEXEC);
         let file = options.open(&path).map_err(fail(&path))?;
         let found = file.metadata().map_err(fail(&path))?;
-        if found.len() != bundle.length {
+        let fresh = found.len() != bundle.length;
+        if fresh {
             let wanted = bundle.length;
             let free = self.free()?;
             if wanted > free {
@@ -98,7 +101,7 @@ impl Spool {
             }
             file.set_len(0).and_then(|()| file.set_len(wanted)).map_err(fail(&path))?;
         }
-        Ok(Spooled { file, path })
+        Ok(Spooled { file, path, fresh })
     }
 
     /// Bytes free above the reserve.
@@ -135,6 +138,11 @@ impl Spooled {
     /// Where it is.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Nothing can be in it yet: it has just been made.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.fresh
     }
 
     /// Whether chunk `index` of `bundle` is here and right. Reads into `buffer`.
@@ -190,8 +198,10 @@ mod tests {
         spool.remember([Digest::of(b"old")].iter()).unwrap();
         spool.keep(&bundle("a")).unwrap();
         spool.keep(&bundle("b")).unwrap();
-        let mut names: Vec<_> =
-            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         assert_eq!(names.len(), 2);
         assert_eq!(spool.had(), [Digest::of(b"old")]);

@@ -107,6 +107,8 @@ impl Transfer {
                 *state = State::Asked;
                 ask.push(index);
             }
+            // A wrong one's topic is subscribed once more, which brings it again.
+            self.finished.retain(|index| !ask.contains(index));
         }
         let left = if self.finished.len() >= WINDOW / 2 || self.is_whole() {
             std::mem::take(&mut self.finished)
@@ -273,7 +275,8 @@ mod tests {
         let transfer = transfer(2, &[], Instant::now());
         let topic = transfer.topic(1);
         assert_eq!(transfer.index(&topic), Some(1));
-        for other in [format!("{topic}1"), topic.replace("/1", "/01"), topic.replace("/1", "/+1"), format!("{topic}/")] {
+        for other in [format!("{topic}1"), topic.replace("/1", "/01"), topic.replace("/1", "/+1"), format!("{topic}/")]
+        {
             assert_eq!(transfer.index(&other), None, "{other}");
         }
     }
