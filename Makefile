@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint symbols doc deb units egress-proof bench conformance schemathesis fuzz clean
+.PHONY: help setup build demo test lint symbols doc deb units egress-proof bench layout conformance schemathesis fuzz clean
 
 CARGO := .ci/cargo
 FUZZ_SECONDS ?= 600
@@ -79,6 +79,11 @@ bench: ## figures as ratios within one run (several minutes; builds with link-ti
 	@.ci/setup bench
 	$(CARGO) build --locked --release -p casemate -p casemate-agent -p casemate-tests
 	tests/bench/run
+
+layout: ## what an idle daemon runs, put together by the release's linker: rewrites agent/layout.ld (root; a release build, half a minute)
+	@.ci/setup layout
+	$(CARGO) build --quiet --locked --release --config 'profile.release.strip="none"' -p casemate -p casemate-agent
+	tests/bench/layout target/release/casemate-agent target/release/casemate agent/layout.ld
 
 conformance: ## the public TUF conformance suite: make conformance SUITE=<checkout of theupdateframework/tuf-conformance>
 	@test -n "$(SUITE)" || { echo "say where the suite is: make conformance SUITE=<folder>"; exit 2; }
