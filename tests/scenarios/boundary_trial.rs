@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 
 use casemate_agent::boundary::force::Force;
-use casemate_agent::local_api::answer::{BoundaryReport, Narrower};
-use casemate_agent::local_api::call::Call;
+use casemate_agent::local_api::answer::{BoundaryImport, BoundaryReport, BundleReport, ImportReport, Narrower};
+use casemate_agent::local_api::call::{Call, ImportSource};
 use casemate_agent::runtime::Agent;
 use casemate_protocol::boundary::offer::{self, Anchor};
 use casemate_protocol::boundary::{Edit, Narrowing, Policy, in_force};
 use casemate_protocol::code::Code;
 use casemate_protocol::evidence::health::{BoundaryHealth, Enforcement, HealthState};
-use casemate_protocol::evidence::receipt::BoundaryOutcome;
+use casemate_protocol::evidence::receipt::{BoundaryOutcome, Transport};
 use casemate_protocol::tuf::floors::Floors;
 use casemate_tests::appliance::Appliance;
 use casemate_tests::namespace::{in_namespace, run};
@@ -116,6 +116,46 @@ fn the_first_boundary_is_in_force_at_once_and_the_enforcer_finds_the_same() {
     let health = health(&appliance);
     assert_eq!((health.policy, health.version, health.trial), (report.policy, Some(1), false));
     assert_eq!(health.enforcement, Enforcement::ProcessOnly);
+}
+
+/// What the import of `site`'s bundle says, or would say.
+fn reported(appliance: &Appliance, site: &Site, dry_run: bool) -> BundleReport {
+    appliance.carry(&[("bundle.casemate", &site.issue().bundle().bytes())]);
+    let source = ImportSource::Path(appliance.path("stick"));
+    let answer = appliance.ask(Call::Import { source, transport: Transport::Local, wait: false, dry_run }).unwrap();
+    let mut report: ImportReport = serde_json::from_value(answer).unwrap();
+    report.bundles.remove(0)
+}
+
+#[test]
+fn an_import_says_what_becomes_of_the_boundary_and_a_dry_run_foresees_it() {
+    in_own_network(|| {
+        let (appliance, mut site) = fenced();
+        for expected in [Code::Applied, Code::Probation] {
+            let before = boundary(&appliance);
+            let (foreseen, changes) = {
+                let report = reported(&appliance, &site, true);
+                assert_eq!(report.code, expected);
+                let seen = report.boundary.unwrap();
+                (BoundaryImport { changes: Vec::new(), ..seen.clone() }, seen.changes)
+            };
+            assert_eq!(boundary(&appliance), before, "a dry run changes nothing");
+            assert_eq!(reported(&appliance, &site, false).boundary.as_ref(), Some(&foreseen));
+            let after = boundary(&appliance);
+            assert_eq!(
+                (foreseen.code, foreseen.before, foreseen.after),
+                (expected, Some(before.policy), Some(after.policy))
+            );
+            assert_eq!(changes, after.last_change.unwrap().changes);
+            assert_eq!(appliance.status().boundary.unwrap().trial, expected == Code::Probation);
+            if expected == Code::Applied {
+                widen(&mut site);
+            }
+        }
+        site.refence(|policy| policy.flows.push(flow("192.0.2.0/24", "1-65535", None)));
+        let refused = reported(&appliance, &site, true);
+        assert_eq!((refused.code, refused.boundary.unwrap().code), (Code::BoundaryWider, Code::BoundaryWider));
+    });
 }
 
 #[test]

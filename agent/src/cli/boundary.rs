@@ -3,11 +3,13 @@
 mod enforce;
 mod pin;
 mod show;
+mod standing;
 mod watch;
 
 use casemate_protocol::code::Code;
 use clap::Subcommand;
 
+pub(super) use self::standing::standing;
 use super::connection::Setup;
 use crate::exit::Failure;
 

@@ -5,6 +5,7 @@ use casemate_protocol::evidence::health::{HealthReport, HealthState};
 use casemate_protocol::evidence::receipt::ClockQuality;
 use clap::Args;
 
+use super::boundary::standing;
 use super::connection::{Setup, ask_for, print_json};
 use crate::exit::Failure;
 use crate::local_api::call::Call;
@@ -37,6 +38,9 @@ fn show(report: &HealthReport) {
     for code in &report.reasons {
         println!("reason      {code}: {}", code.meaning());
         println!("            to do: {}", code.remedy());
+    }
+    for (index, line) in report.boundary.iter().flat_map(standing).enumerate() {
+        println!("{:<11} {line}", if index == 0 { "boundary" } else { "" });
     }
     println!("generations {}", report.generations);
     println!("receipts    {} waiting", report.receipts_waiting);

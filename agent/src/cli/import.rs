@@ -5,7 +5,9 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use casemate_protocol::boundary::Edit;
 use casemate_protocol::code::{Class, Code};
+use casemate_protocol::digest::Digest;
 use casemate_protocol::evidence::receipt::Transport;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -15,7 +17,7 @@ use super::connection::{CommandError, Setup, ask_watching, is_back, print_json, 
 use super::diff;
 use crate::exit::Failure;
 use crate::intake::Progress;
-use crate::local_api::answer::{BundleReport, ImportReport, OwnerState, StatusReport};
+use crate::local_api::answer::{BoundaryImport, BundleReport, ImportReport, OwnerState, StatusReport};
 use crate::local_api::call::{Call, ImportSource};
 use crate::runtime::Look;
 
@@ -111,16 +113,38 @@ fn show_trials(bar: &ProgressBar, status: Value, told: &mut String) {
         text.push(format!("{}: generation {generation} is on trial, waiting for {whom}", owner.id));
         left = left.into_iter().chain(owner.deadline_in_s).min();
     }
-    let (text, left) = (text.join("; "), left.unwrap_or(0));
+    if status.boundary.is_some_and(|boundary| boundary.trial) {
+        text.push("the boundary is on trial, waiting for its required peers".into());
+    }
+    let text = text.join("; ");
     if text.is_empty() {
         return;
     }
+    let left = left.map(|left| format!("; undone in {left} s unless confirmed")).unwrap_or_default();
     if !bar.is_hidden() {
-        bar.set_message(format!("{text}; undone in {left} s unless confirmed"));
+        bar.set_message(format!("{text}{left}"));
     } else if *told != text {
-        eprintln!("{text}; undone in {left} s unless confirmed");
+        eprintln!("{text}{left}");
         *told = text;
     }
+}
+
+/// What the bundle does to the boundary.
+fn boundary(import: &BoundaryImport) -> Vec<String> {
+    let digest =
+        |policy: &Option<Digest>| policy.map_or_else(|| "none".into(), |policy| policy.to_string()[..12].into());
+    let (before, after): (String, String) = (digest(&import.before), digest(&import.after));
+    let mut lines = vec![format!("boundary: {}, policy {before} → {after}", import.code)];
+    if import.code == Code::Probation {
+        lines.push("  on trial until every required peer is reached; `casemate-agent boundary show` names them".into());
+    } else if import.code.class() != Class::Done {
+        lines.push(format!("  {}", import.code.meaning()));
+    }
+    lines.extend(import.changes.iter().map(|change| {
+        let sign = if change.edit == Edit::Added { '+' } else { '-' };
+        format!("  {sign} {}", change.item)
+    }));
+    lines
 }
 
 fn show(bundle: &BundleReport, dry_run: bool, json: bool) {
@@ -147,6 +171,7 @@ fn show(bundle: &BundleReport, dry_run: bool, json: bool) {
         println!("  {}: {}, generation {} → {}", owner.id, owner.code, number(&owner.before), number(&owner.after));
     }
     bundle.diff.iter().for_each(diff::show);
+    bundle.boundary.iter().flat_map(boundary).for_each(|line| println!("  {line}"));
     if let Some(receipt) = bundle.receipt {
         println!("  receipt {receipt}");
     }

@@ -5,6 +5,7 @@ use casemate_protocol::device::id::Name;
 use casemate_protocol::tuf::time::UtcTime;
 use clap::Args;
 
+use super::boundary::standing;
 use super::connection::{Setup, ask_for, print_json};
 use crate::exit::Failure;
 use crate::local_api::answer::{EnrolmentState, OwnerFailure, OwnerState, OwnerStatus, StatusReport};
@@ -110,6 +111,9 @@ fn show(report: &StatusReport, now: UtcTime) {
         }
         println!("            {}", owner.path.display());
         progress(owner, now).iter().for_each(|line| println!("            {line}"));
+    }
+    for (index, line) in report.boundary.iter().flat_map(standing).enumerate() {
+        println!("{:<11} {line}", if index == 0 { "boundary" } else { "" });
     }
     for refusal in &report.refusals {
         println!("refused     {} × {}", refusal.count, refusal.code);

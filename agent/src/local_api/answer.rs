@@ -9,6 +9,7 @@ use casemate_protocol::bundle::target_path::FilePath;
 use casemate_protocol::code::Code;
 use casemate_protocol::device::id::{ApplianceId, Jurisdiction, Name, Owner};
 use casemate_protocol::digest::Digest;
+use casemate_protocol::evidence::health::BoundaryHealth;
 use casemate_protocol::evidence::receipt::{GenerationRef, JournalPosition, OwnerOutcome};
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,9 @@ use crate::exit::Failure;
 
 mod boundary;
 
-pub use boundary::{BoundaryChange, BoundaryEdit, BoundaryReport, BoundarySource, BoundaryTrial, Narrower};
+pub use boundary::{
+    BoundaryChange, BoundaryEdit, BoundaryImport, BoundaryReport, BoundarySource, BoundaryTrial, Narrower,
+};
 
 /// A grant was read; the same words must stand on the other side.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +68,9 @@ pub struct BundleReport {
     /// What became of each owner.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<OwnerOutcome>,
+    /// What became of the boundary, if the bundle brings one that does not stand already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boundary: Option<BoundaryImport>,
     /// Number of the receipt that says so; none while an owner waits or is in probation, and none of a dry run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<u64>,
@@ -109,6 +115,9 @@ pub struct StatusReport {
     pub snapshot: Option<Digest>,
     /// Owners that have something current or under way.
     pub owners: Vec<OwnerStatus>,
+    /// How the boundary stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boundary: Option<BoundaryHealth>,
     /// Receipts nobody has taken home yet.
     pub receipts_waiting: u64,
     /// Refusals of input that never verified, by code, in the present period.

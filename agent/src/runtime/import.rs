@@ -245,6 +245,7 @@ fn superseded(file: PathBuf, by: &BundleReport) -> BundleReport {
         failure: None,
         timestamp_version: None,
         owners: Vec::new(),
+        boundary: None,
         receipt: by.receipt,
         diff: Vec::new(),
     }
@@ -283,6 +284,7 @@ fn refusal(
         failure: Some(failure),
         timestamp_version,
         owners: Vec::new(),
+        boundary: None,
         receipt,
         diff: Vec::new(),
     })

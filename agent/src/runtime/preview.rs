@@ -1,10 +1,12 @@
 //! What a bundle would do.
 
+use std::collections::BTreeSet;
+
 use casemate_engine::update::{self, Effect, Event, Generation, Offer, State, step};
 use casemate_protocol::bundle::appraisal::Verdict;
 use casemate_protocol::code::Code;
 use casemate_protocol::device::id::Owner;
-use casemate_protocol::evidence::receipt::{OwnerOutcome, overall};
+use casemate_protocol::evidence::receipt::{BoundaryOutcome, OwnerOutcome, overall_with};
 
 use super::composed::settled_generation;
 use super::duties::unfinished;
@@ -44,10 +46,16 @@ impl Keeper {
             let before = settled_generation(state).cloned();
             OwnerOutcome { id: id.clone(), code: Code::Removed, before, after: None }
         }));
-        let codes = [Code::Probation, Code::Waiting];
-        let between = codes.into_iter().find(|code| owners.iter().any(|owner| owner.code == *code));
-        let code = between.unwrap_or_else(|| overall(&owners));
-        Ok(BundleReport { owners, diff, ..blank(code, &verdict.trust) })
+        let boundary = self.foresee_boundary(verdict);
+        let outcome = boundary.as_ref().map(|boundary| BoundaryOutcome {
+            code: boundary.code,
+            before: boundary.before,
+            after: boundary.after,
+        });
+        let begun: BTreeSet<_> = owners.iter().map(|owner| owner.code).chain(outcome.map(|seen| seen.code)).collect();
+        let between = [Code::Probation, Code::Waiting].into_iter().find(|code| begun.contains(code));
+        let code = between.unwrap_or_else(|| overall_with(&owners, outcome.as_ref()));
+        Ok(BundleReport { owners, boundary, diff, ..blank(code, &verdict.trust) })
     }
 
     /// How the owner's part would begin, and what it would lead to if nothing fails.

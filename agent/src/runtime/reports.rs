@@ -112,6 +112,7 @@ impl Keeper {
             timestamp_version: self.timestamp_version(),
             snapshot: self.snapshot(),
             owners: owners.collect(),
+            boundary: Some(self.boundary_health().0),
             receipts_waiting: state.outbox.values().filter(|entry| !entry.taken).count() as u64,
             refusals: refusals.collect(),
             journal: self.store.position(),

@@ -75,7 +75,7 @@ impl Keeper {
         let owners = self.outcomes();
         let boundary = self.store.state().bundle.as_ref().and_then(|bundle| bundle.boundary);
         let code = self.under_way().unwrap_or_else(|| receipt::overall_with(&owners, boundary.as_ref()));
-        BundleReport { owners, ..blank(code, trust) }
+        BundleReport { owners, boundary: self.boundary_import(), ..blank(code, trust) }
     }
 
     /// The outcomes of the open bundle so far, and what its other owners wait for.
@@ -96,14 +96,17 @@ impl Keeper {
         if is_open {
             let owners = self.outcomes();
             let code = self.under_way().filter(|code| *code != Code::Probation);
-            return Ok(code.map(|code| BundleReport { code, owners, ..report.clone() }));
+            let boundary = self.boundary_import();
+            return Ok(code.map(|code| BundleReport { code, owners, boundary, ..report.clone() }));
         }
         let Some(sequence) = self.earlier_receipt(snapshot, None) else {
             // Taken home, and forgotten by now.
             return Ok(Some(report.clone()));
         };
         let said = self.own_receipt(sequence)?;
-        Ok(Some(BundleReport { code: said.code, owners: said.owners, receipt: Some(sequence), ..report.clone() }))
+        let boundary = said.boundary.map(Into::into);
+        let receipt = Some(sequence);
+        Ok(Some(BundleReport { code: said.code, owners: said.owners, boundary, receipt, ..report.clone() }))
     }
 }
 
@@ -115,6 +118,7 @@ pub(super) fn blank(code: Code, trust: &Trust) -> BundleReport {
         failure: None,
         timestamp_version: Some(trust.timestamp.get()),
         owners: Vec::new(),
+        boundary: None,
         receipt: None,
         diff: Vec::new(),
     }

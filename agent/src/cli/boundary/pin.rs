@@ -38,7 +38,11 @@ impl PinArguments {
         };
         pin.confirm(&words, &self.kept)?;
         eprintln!("The words are the same: pinned.");
-        eprintln!("Next: docs/boundary.md says how to check, observe and enable it.");
+        eprintln!("Next: `casemate-agent boundary enforce --check` shows what would be loaded. It is switched on by");
+        eprintln!(
+            "systemctl enable --now casemate-boundary.service casemate-boundary.path casemate-boundary-watch.service"
+        );
+        eprintln!("and holds for you too: docs/boundary.md says how to look before.");
         Ok(Code::Applied)
     }
 }

@@ -5,6 +5,7 @@ use casemate_protocol::code::Code;
 use casemate_protocol::device::id::Name;
 use casemate_protocol::digest::Digest;
 use casemate_protocol::evidence::health::{Enforcement, Layers};
+use casemate_protocol::evidence::receipt::BoundaryOutcome;
 use casemate_protocol::tuf::time::UtcTime;
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +91,28 @@ pub struct BoundaryChange {
     pub after: Digest,
     /// Entry by entry.
     pub changes: Vec<BoundaryEdit>,
+}
+
+/// What a bundle does to the boundary.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoundaryImport {
+    /// What happened: `probation` while it is on trial.
+    pub code: Code,
+    /// Digest of the policy in force before; absent if there never was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Digest>,
+    /// Digest of the policy in force after; of a dry run, what an import would put in force first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Digest>,
+    /// Entry by entry: of a dry run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<BoundaryEdit>,
+}
+
+impl From<BoundaryOutcome> for BoundaryImport {
+    fn from(outcome: BoundaryOutcome) -> Self {
+        Self { code: outcome.code, before: outcome.before, after: outcome.after, changes: Vec::new() }
+    }
 }
 
 /// One entry that comes or goes.

@@ -10,6 +10,7 @@ use casemate_protocol::evidence::receipt::BoundaryOutcome;
 use casemate_protocol::tuf::role::Version;
 
 use crate::exit::Failure;
+use crate::local_api::answer::BoundaryImport;
 use crate::runtime::keeper::Keeper;
 use crate::store::{BoundaryDocuments, BoundaryMoved, BoundaryStanding, Record};
 
@@ -72,6 +73,37 @@ impl Keeper {
         let moved = self.moved(&state, step, documents, offer);
         let outcome = moved.outcome;
         Ok(BoundaryStep { record: Some(Record::Boundary(Box::new(moved))), outcome })
+    }
+
+    /// What [`Self::boundary_step`] would come to now; none if nothing about the boundary changes. Nothing is kept.
+    pub(in crate::runtime) fn foresee_boundary(&self, verdict: &Verdict) -> Option<BoundaryImport> {
+        let signed = match &verdict.addressee.boundary.outcome {
+            Ok(signed) => signed,
+            Err(refusal) => {
+                let now = Some(self.policy_in_force().digest());
+                return Some(BoundaryOutcome { code: refusal.code(), before: now, after: now }.into());
+            }
+        };
+        if !self.brings_boundary(verdict) {
+            return None;
+        }
+        let state = self.standing_boundary().map(|standing| standing.state.clone()).unwrap_or_default();
+        let event = Event::Signed(Box::new(self.signed_offer(verdict, signed)));
+        let step = boundary::step(state.clone(), &event, &self.now());
+        let moved = self.moved(&state, step, None, Digest::of(b""));
+        let changes = moved.changes.into_iter().map(Into::into).collect();
+        Some(BoundaryImport { code: moved.code, before: Some(moved.before), after: Some(moved.after), changes })
+    }
+
+    /// What the bundle under way has done to the boundary so far; none if it is none of its business.
+    pub(in crate::runtime) fn boundary_import(&self) -> Option<BoundaryImport> {
+        let on_trial = self.standing_boundary().filter(|standing| standing.state.is_on_trial()).map(|standing| {
+            let digest = |policy: &Policy| Some(self.enforced(policy).digest());
+            let (before, after) = (digest(&standing.state.holds()), digest(&standing.state.in_force()));
+            BoundaryOutcome { code: Code::Probation, before, after }
+        });
+        let settled = || self.store.state().bundle.as_ref().and_then(|bundle| bundle.boundary);
+        on_trial.or_else(settled).map(Into::into)
     }
 
     /// Whether `verdict` has a boundary to give that does not stand here yet.
