@@ -43,6 +43,11 @@ fn show(report: &HealthReport) {
         println!("{:<11} {line}", if index == 0 { "boundary" } else { "" });
     }
     println!("generations {}", report.generations);
+    let days = |what: Option<i64>| what.map_or_else(|| "none".into(), |days| format!("{days} days"));
+    if let Some(certificates) = &report.certificates {
+        println!("certificate {} left", days(certificates.certificate_days));
+        println!("revocations {} until the list is stale", days(certificates.crl_days));
+    }
     println!("receipts    {} waiting", report.receipts_waiting);
     let clock = match report.clock {
         ClockQuality::Plausible => "plausible",

@@ -9,6 +9,8 @@ use casemate_protocol::evidence::health::{BoundaryHealth, FORMAT, HealthReport, 
 use casemate_protocol::evidence::receipt::{ClockQuality, JournalPosition};
 use casemate_protocol::tuf::time::{Clock, UtcTime};
 
+use super::certificates::{self, Dates};
+
 /// Days without anything newly accepted after which an appliance says it is stale: the life of a timestamp.
 pub const STALE_AFTER_DAYS: u64 = 90;
 
@@ -29,6 +31,8 @@ pub struct Vitals {
     pub generations: usize,
     /// Why not every owner stands where the bundle in force put it.
     pub incomplete: Option<Code>,
+    /// When certificate and revocation lists end; none if no bundle brought any.
+    pub certificates: Option<Dates>,
     /// What owners wait for that have a generation under way: no lack, and said all the same.
     pub under_way: BTreeSet<Code>,
     /// Receipts nobody has taken home.
@@ -63,7 +67,10 @@ pub fn report(vitals: &Vitals) -> HealthReport {
     ];
     let under_way = vitals.under_way.iter().map(|code| (true, HealthState::Ok, *code));
     let lacks = vitals.boundary_lacks.iter().map(|code| (true, HealthState::Degraded, *code));
-    let present: Vec<_> = signs.into_iter().chain(under_way).chain(lacks).filter(|(present, ..)| *present).collect();
+    let certificates = vitals.certificates.as_ref().map(|dates| dates.health(judged.now));
+    let ending = certificates.iter().flat_map(certificates::lacks).map(|code| (true, HealthState::Degraded, code));
+    let present: Vec<_> =
+        signs.into_iter().chain(under_way).chain(lacks).chain(ending).filter(|(present, ..)| *present).collect();
     let state = present.iter().map(|(_, state, _)| *state).max().unwrap_or(HealthState::Ok);
     let mut reasons: Vec<_> = present.iter().map(|(.., code)| *code).collect();
     reasons.sort_by_key(|code| code.as_str());
@@ -79,6 +86,7 @@ pub fn report(vitals: &Vitals) -> HealthReport {
         timestamp_version: vitals.timestamp_version,
         snapshot: vitals.snapshot,
         generations: count(vitals.generations),
+        certificates,
         receipts_waiting: count(vitals.receipts_waiting),
         boundary: Some(vitals.boundary.clone()),
         time: vitals.clock.wall,
@@ -107,6 +115,7 @@ mod tests {
             snapshot: Some(Digest::of(b"snapshot")),
             generations: 1,
             incomplete: None,
+            certificates: None,
             under_way: BTreeSet::new(),
             receipts_waiting: 0,
             boundary: BoundaryHealth {

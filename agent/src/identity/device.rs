@@ -14,6 +14,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use rustls::sign::SigningKey;
 
+use super::certificate_request::certificate_request;
 use super::error::IdentityError;
 use super::tls_key::TlsKey;
 
@@ -97,7 +98,8 @@ impl Identity {
     /// # Errors
     /// Never in practice: the request's content is ours.
     pub fn request(&self) -> Result<Vec<u8>, IdentityError> {
-        Ok(EnrolmentRequest::new(self.public.clone(), None, |message| self.sign(message))?.to_bytes()?)
+        let csr = certificate_request(self.tls.as_ref())?;
+        Ok(EnrolmentRequest::new(self.public.clone(), Some(&csr), |message| self.sign(message))?.to_bytes()?)
     }
 
     /// A receipt in its envelope.
@@ -171,6 +173,7 @@ mod tests {
         let identity = Identity::create(&folder.path().join("identity")).unwrap();
         let request = EnrolmentRequest::parse(&identity.request().unwrap()).unwrap();
         assert_eq!(request.keys(), identity.public());
+        assert!(request.request.csr.is_some());
     }
 
     #[test]

@@ -40,6 +40,9 @@ pub enum IdentityError {
     /// The request cannot be made.
     #[error("the request cannot be made")]
     Request(#[from] EnrolmentError),
+    /// The certificate request in it cannot be made.
+    #[error("the certificate request cannot be made")]
+    CertificateRequest(#[from] rustls::Error),
 }
 
 impl Explain for IdentityError {
@@ -47,7 +50,7 @@ impl Explain for IdentityError {
         match self {
             Self::File { .. } => Code::StateUnavailable,
             Self::Mode { .. } | Self::Malformed(_) => Code::StateDamaged,
-            Self::Random | Self::Document(_) | Self::Request(_) => Code::Internal,
+            Self::Random | Self::Document(_) | Self::Request(_) | Self::CertificateRequest(_) => Code::Internal,
         }
     }
 }

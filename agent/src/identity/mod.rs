@@ -1,5 +1,6 @@
 //! The device's private keys. Nothing else holds one, and there is no function that gives one away (R01).
 
+mod certificate_request;
 mod device;
 mod error;
 mod tls_key;

@@ -57,6 +57,7 @@ fn health(id: &str, seed: u8, state: HealthState) -> Vec<u8> {
         timestamp_version: Some(1),
         snapshot: None,
         generations: 1,
+        certificates: None,
         receipts_waiting: 0,
         boundary: None,
         time: "2026-03-01T12:00:00Z".parse().unwrap(),

@@ -92,6 +92,18 @@ pub struct BoundaryHealth {
     pub units: Vec<String>,
 }
 
+/// How long what connections are made with holds, in whole days: negative afterwards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificatesHealth {
+    /// Until the appliance's own certificate expires; absent if it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_days: Option<i64>,
+    /// Until the first of its revocation lists is stale; absent if it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crl_days: Option<i64>,
+}
+
 /// What the appliance says about itself when asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -118,6 +130,9 @@ pub struct HealthReport {
     pub snapshot: Option<Digest>,
     /// Generations now current.
     pub generations: u32,
+    /// How long certificate and revocation lists hold; absent if no bundle brought any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificates: Option<CertificatesHealth>,
     /// Receipts nobody has taken home yet.
     pub receipts_waiting: u32,
     /// How the boundary stands; absent in reports of programs that knew none.

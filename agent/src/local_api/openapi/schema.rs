@@ -183,6 +183,7 @@ impl Source {
             "bool" => json!({ "type": "boolean" }),
             "u64" => json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX }),
             "u32" => json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX }),
+            "i64" => json!({ "type": "integer" }),
             "u16" => json!({ "type": "integer", "minimum": 0, "maximum": u16::MAX }),
             alias if matches!(self.items.get(alias), Some(Item::Type(_))) => {
                 let Some(Item::Type(item)) = self.items.get(alias) else { unreachable!() };
