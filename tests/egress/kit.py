@@ -13,6 +13,7 @@ import plan
 URL = f"http://{plan.OUTSIDE}/collect"
 HOST = "telemetry.example.org"
 GROUP = "clinics"
+PERSONS = ("--person", "anna", "--person", "bob")
 RESTART = 75   # the agent's exit status where it has itself started anew
 PATIENCE = 45  # seconds
 
@@ -28,9 +29,13 @@ class Operator:
         assert status == 0, f"casemate {' '.join(map(str, arguments))}: exit {status}: {said}"
         return said
 
+    def refuses(self, *arguments):
+        status, said = self.session.run([self.session.place.program("casemate"), *arguments])
+        assert status not in (0, 101), f"casemate {' '.join(map(str, arguments))}: exit {status}: {said}"
+
     def found(self):
         (self.folder / "envelope.toml").write_text('networks = ["10.20.0.0/16"]\n')
-        self.casemate("init", "site", "--jurisdiction", "LU", "--demo", "--envelope", "envelope.toml")
+        self.casemate("init", "site", "--jurisdiction", "LU", *PERSONS, "--envelope", "envelope.toml")
 
     def assign(self, appliance, boundary):
         inventory = self.folder / "site/appliances.csv"
@@ -38,13 +43,13 @@ class Operator:
                  for line in inventory.read_text().splitlines()]
         inventory.write_text("\n".join(lines) + "\n")
 
-    def bound(self, name, **peers):
+    def bound(self, name, more="", **peers):
         """The boundary of that name: peers by id, each with its address and whether it is required."""
         blocks = [f'[[peer]]\nid = "{peer}"\nprotocol = "https"\naddress = "{address}"\nport = {port}\n'
                   f'pin = "{hashlib.sha256(peer.encode()).hexdigest()}"\npurpose = "repository"\n'
                   f'required = {str(required).lower()}\n' for peer, ((address, port), required) in peers.items()]
         file = self.folder / f"site/boundary/{name}.toml"
-        file.write_text("\n".join([*blocks, f'[link]\ngateways = ["{plan.GATEWAY}"]\n']))
+        file.write_text("\n".join([*blocks, more, f'[link]\ngateways = ["{plan.GATEWAY}"]\n']))
         own(file.parent)
 
     def words(self, appliance):
@@ -65,9 +70,12 @@ class Operator:
         own(group)
 
     def bundle(self, name):
-        """Plans, signs, checks and packs; gives the folder that stands for the stick."""
+        """Plans, has two persons sign one after the other, checks and packs; gives the folder that stands for the stick."""
         self.casemate("plan")
-        self.casemate("sign")
+        self.casemate("sign", "request", "-o", f"{name}.request")
+        for person in PERSONS[1::2]:
+            self.casemate("sign", "add", f"{name}.request", "--key", f"site-keys/{person}.key", "-o", f"{name}.{person}")
+        self.casemate("sign", "finish", *(f"{name}.{person}" for person in PERSONS[1::2]))
         self.casemate("check")
         self.casemate("pack", "--stick", name, "--group", GROUP)
         return self.folder / name

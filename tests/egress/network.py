@@ -4,6 +4,7 @@
 
 Nothing of the machine's own network is in any of them.
 """
+import json
 import pathlib
 import subprocess
 import sys
@@ -105,6 +106,13 @@ table inet egress_proof {{
         self.inside("appliance", sys.executable, HERE / "wire.py", "send", "eth0", word)
         if self.filtered:
             self.filtered(self)
+
+    def knock(self, port):
+        """A datagram to the appliance from the country, though the appliance does not answer to who asks for its address."""
+        link = json.loads(self.inside("appliance", "ip", "-json", "link", "show", "eth0"))[0]["address"]
+        self.script("country", f"ip neigh replace {plan.APPLIANCE} lladdr {link} dev wire")
+        self.inside("country", sys.executable, "-c", "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM)"
+                    f".sendto(b'x', ('{plan.APPLIANCE}', {port}))")
 
     def counters(self):
         listed = self.inside("appliance", "nft", "list", "counters", "table", "inet", "egress_proof")

@@ -51,17 +51,26 @@ def operator(session, kit):
     appliance.works("import", kit.first)
     assert appliance.current("notice") == "welcome\n"
     kit.state = appliance.folder / "state"
-    operator.write(f"{URL} https://{HOST}/ mqtt://{plan.OUTSIDE}:1883", urls_everywhere())
+    operator.write(f"{URL} https://{HOST}/ mqtt://{plan.OUTSIDE}:1883", urls_everywhere(), consumers_everywhere())
     kit.urls = operator.bundle("urls")
     trial = '[apply]\nhold = "1s"\ndeadline = "8s"\n[[probe]]\nhttp = "http://127.0.0.1:%d/%s"\n'
     operator.write("On trial", {"notice": "on trial\n"}, trial % (LOCAL_PORT, "health"))
     kit.probed = operator.bundle("probed")
     operator.write("On trial", {"notice": "redirected\n"}, trial % (LOCAL_PORT, "redirect"))
     kit.redirected = operator.bundle("redirected")
+    for foreign in (f'http = "{URL}"', f'http = "http://{HOST}/"', f'tcp = "{plan.OUTSIDE}:443"'):
+        operator.write("Foreign", {"notice": "foreign\n"}, f"[[probe]]\n{foreign}\n")
+        operator.refuses("plan")
     kit.grant, kit.words = session.disk / "lux-001.grant", words
     operator.write("Bounded", {"notice": "bounded\n"})
     operator.assign("lux-001", "clinics")
-    operator.bound("clinics", control=(plan.CONTROL, True), broker=(plan.BROKER, False))
+    for foreign in (plan.OUTSIDE, HOST):
+        operator.bound("clinics", foreign=((foreign, 443), False))
+        operator.refuses("plan")
+    # A flow is for workloads: the agent does nothing with it, whatever it is called.
+    flow = ('[[flow]]\npurpose = "%s"\ndirection = "out"\nprotocol = "tcp"\nto = "10.20.7.0/24"\nports = "443"\n'
+            % f"https-{HOST}".replace(".", "-"))
+    operator.bound("clinics", flow, control=(plan.CONTROL, True), broker=(plan.BROKER, False))
     kit.wide = operator.bundle("wide")
     operator.bound("clinics", control=(plan.CONTROL, True))
     kit.narrow = operator.bundle("narrow")
@@ -78,6 +87,14 @@ def urls_everywhere():
                 ".gitmodules": f'[submodule "x"]\n\turl = {URL}\n', "resolv.conf": f"nameserver {plan.RESOLVER}\n",
                 f"{HOST}/{plan.OUTSIDE}": URL, f"http/{HOST}@443": URL}
     return followed
+
+
+def consumers_everywhere():
+    """Consumers that are called after machines, with a unit of such a name and a question to ask on this machine."""
+    name = HOST.replace(".", "-")
+    return (f'[consumer.{name}]\nunit = "{HOST}.service"\n'
+            f'ready = "http://127.0.0.1:{LOCAL_PORT}/{HOST}/http:/{plan.OUTSIDE}/collect"\n'
+            f'[consumer.https-{plan.OUTSIDE.replace(".", "-")}]\n')
 
 
 def start(session, kit):
@@ -342,6 +359,31 @@ def boundary_in_vain(session, kit):
     assert appliance.stop() == 0
 
 
+def watch(session, kit):
+    """Whoever tells on others: it reads what the kernel drops, here of a datagram that comes in, and writes a file."""
+    folder = session.disk / "watch"
+    folder.mkdir()
+    config = folder / "agent.toml"
+    config.write_text(f'[boundary]\nwatch = "{folder}"\n')
+    number = session.start([session.place.program("casemate-agent"), "--config", config, "boundary", "watch"], user=0)
+    until("the watcher", lambda: "watching" in session.said(number))
+    if session.network.filtered:
+        session.network.knock(LOCAL_PORT)
+        rows = until("what was dropped", lambda: (folder / "drops.json").exists()
+                     and json.loads((folder / "drops.json").read_text())["rows"])
+        assert [(row["direction"], row["port"]) for row in rows] == [("in", LOCAL_PORT)], rows
+    session.kill(number, signal.SIGTERM)
+
+
+def until(what, look):
+    """What `look` answers once that is something."""
+    deadline = time.monotonic() + PATIENCE
+    while not (seen := look()):
+        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE} s"
+        time.sleep(0.05)
+    return seen
+
+
 def boots(disk):
     """A boot identity that the scenario changes."""
     identity = disk / "boot_id"
@@ -381,6 +423,7 @@ SCENARIOS = [
     Scenario("environment", environment),
     Scenario("preload", preload),
     Scenario("trust-store", trust_store, mounts=attackers_machine),
+    Scenario("boundary-watch", watch, plan.Policy(netlink=frozenset(["NETLINK_NETFILTER", "NETLINK_SOCK_DIAG"]))),
     Scenario("boundary-wider", boundary_wider, plan.Policy(peers=frozenset([plan.CONTROL, plan.BROKER]), **BOUNDED)),
     Scenario("boundary-narrower", boundary_narrower, plan.Policy(peers=frozenset([plan.CONTROL]), **BOUNDED)),
     Scenario("boundary-in-vain", boundary_in_vain, plan.Policy(peers=frozenset([plan.CONTROL, plan.ABSENT]), **BOUNDED),
