@@ -80,6 +80,20 @@ impl Release {
     }
 }
 
+/// Lets `release` out over the network: its envelope, to be sent to a peer of the boundary as it is.
+#[must_use]
+pub fn let_out(release: Release) -> Vec<u8> {
+    tell(&release);
+    match release {
+        Release::Receipt { envelope, .. } | Release::Health { envelope } => envelope,
+    }
+}
+
+fn tell(release: &Release) {
+    let envelope = release.envelope();
+    tracing::info!(receipt = release.receipt(), bytes = envelope.len(), digest = %Digest::of(envelope), "leaves the appliance");
+}
+
 /// The folder name an appliance's receipts travel under: the same each time, and saying nothing about who or where
 /// the appliance is.
 #[must_use]
@@ -116,8 +130,7 @@ pub fn release(base: &Path, below: &[&str], outbox: &str, releases: &[Release]) 
             continue;
         }
         put(&folder, &name, release.envelope()).map_err(fail("write", &path))?;
-        let digest = Digest::of(release.envelope());
-        tracing::info!(receipt = release.receipt(), bytes = release.envelope().len(), %digest, "leaves the appliance");
+        tell(release);
         written.push(path);
     }
     folder.sync_all().map_err(fail("flush", &path))?;

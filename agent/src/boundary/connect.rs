@@ -41,6 +41,12 @@ impl Door {
         self.policy.borrow().clone()
     }
 
+    /// The policy in force, and every one after it.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<Arc<Policy>> {
+        self.policy.subscribe()
+    }
+
     /// Puts `policy` in force at once: a connection under way to somebody whom it does not name is given up.
     pub fn replace(&self, policy: Arc<Policy>) {
         self.policy.send_replace(policy);

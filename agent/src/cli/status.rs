@@ -8,7 +8,7 @@ use clap::Args;
 use super::boundary::standing;
 use super::connection::{Setup, ask_for, print_json};
 use crate::exit::Failure;
-use crate::local_api::answer::{EnrolmentState, OwnerFailure, OwnerState, OwnerStatus, StatusReport};
+use crate::local_api::answer::{EnrolmentState, OwnerFailure, OwnerState, OwnerStatus, PeerStatus, StatusReport};
 use crate::local_api::call::Call;
 
 #[derive(Debug, Args)]
@@ -83,6 +83,18 @@ fn span(seconds: u64) -> String {
     }
 }
 
+/// How it stands with one peer.
+fn contact(peer: &PeerStatus) -> String {
+    let answered = match peer.answered {
+        Some(at) if peer.up => format!("answered {at}"),
+        Some(at) => format!("does not answer now, answered {at}"),
+        None => "has not answered since the agent started".into(),
+    };
+    let last = peer.last.map(|code| format!("; last {code}: {}", code.meaning())).unwrap_or_default();
+    let noticed = peer.noticed.iter().map(|notice| format!("; {} × {}", notice.count, notice.code));
+    format!("{}: {answered}{last}{}", peer.id, noticed.collect::<String>())
+}
+
 fn show(report: &StatusReport, now: UtcTime) {
     let name = match (&report.appliance, &report.jurisdiction) {
         (Some(appliance), Some(jurisdiction)) => format!("{appliance} in {jurisdiction}"),
@@ -115,6 +127,7 @@ fn show(report: &StatusReport, now: UtcTime) {
     for (index, line) in report.boundary.iter().flat_map(standing).enumerate() {
         println!("{:<11} {line}", if index == 0 { "boundary" } else { "" });
     }
+    report.peers.iter().for_each(|peer| println!("peer        {}", contact(peer)));
     for refusal in &report.refusals {
         println!("refused     {} × {}", refusal.count, refusal.code);
     }
@@ -139,6 +152,19 @@ mod tests {
         let seconds = 6 * 86_400 + 19 * 3_600 + 12 * 60 + 46;
         let told = lines("waiting", &serde_json::json!({ "next": next, "opens_in_s": seconds }));
         assert_eq!(told, ["generation 5 (version 4) waits for its window: opens 2026-11-29 02:00 UTC, in 6 days"]);
+    }
+
+    #[test]
+    fn a_peer_is_told_with_when_it_answered_and_what_was_noticed() {
+        let told = |peer| contact(&serde_json::from_value(peer).unwrap());
+        let never = told(serde_json::json!({ "id": "depot", "up": false }));
+        assert_eq!(never, "depot: has not answered since the agent started");
+        let noticed = serde_json::json!([{ "code": "peer-unreached", "count": 4 }]);
+        let answered = "2026-11-22T06:47:13Z";
+        let down = serde_json::json!({ "id": "depot", "up": false, "answered": answered, "last": "peer-unreached", "noticed": noticed });
+        let expected = "depot: does not answer now, answered 2026-11-22T06:47:13Z; last peer-unreached: A peer of the \
+                        boundary does not answer.; 4 × peer-unreached";
+        assert_eq!(told(down), expected);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use casemate_protocol::code::Code;
 use casemate_protocol::device::id::{ApplianceId, Jurisdiction};
 use casemate_protocol::digest::Digest;
-use casemate_protocol::evidence::health::{BoundaryHealth, FORMAT, HealthReport, HealthState};
+use casemate_protocol::evidence::health::{BoundaryHealth, FORMAT, HealthReport, HealthState, TransportsHealth};
 use casemate_protocol::evidence::receipt::{ClockQuality, JournalPosition};
 use casemate_protocol::tuf::time::{Clock, UtcTime};
 
@@ -41,6 +41,10 @@ pub struct Vitals {
     pub boundary: BoundaryHealth,
     /// What is lacking there; an appliance that lacks any of it works, and says so.
     pub boundary_lacks: BTreeSet<Code>,
+    /// How the transports stand.
+    pub transports: Option<TransportsHealth>,
+    /// The signed settings of the transports cannot be used.
+    pub transports_invalid: bool,
     /// The state is damaged.
     pub damaged: bool,
     /// Floors stand in one place only.
@@ -62,6 +66,7 @@ pub fn report(vitals: &Vitals) -> HealthReport {
         (vitals.enrolled.is_none(), HealthState::Degraded, Code::NotEnrolled),
         (vitals.uncopied, HealthState::Degraded, Code::StateUnavailable),
         (vitals.incomplete.is_some(), HealthState::Degraded, vitals.incomplete.unwrap_or(Code::Internal)),
+        (vitals.transports_invalid, HealthState::Degraded, Code::TransportInvalid),
         (stale, HealthState::Stale, Code::Stale),
         (vitals.demo, HealthState::Ok, Code::Demo),
     ];
@@ -89,6 +94,7 @@ pub fn report(vitals: &Vitals) -> HealthReport {
         certificates,
         receipts_waiting: count(vitals.receipts_waiting),
         boundary: Some(vitals.boundary.clone()),
+        transports: vitals.transports,
         time: vitals.clock.wall,
         clock: judged.quality,
         journal: vitals.journal,
@@ -129,6 +135,8 @@ mod tests {
                 units: Vec::new(),
             },
             boundary_lacks: BTreeSet::new(),
+            transports: None,
+            transports_invalid: false,
             damaged: false,
             uncopied: false,
             clock: Clock { wall, build: UtcTime::EPOCH, offline_span_days: 400 },

@@ -28,3 +28,4 @@ pub use input::Input;
 pub use launcher::{CHILD_ARGUMENT, Launcher};
 pub use order::{Order, Progress, Survey};
 pub use sandbox::{SandboxError, enter as confine, fence};
+pub use staging::{Staged, staged};

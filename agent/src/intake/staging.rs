@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use casemate_protocol::bundle::appraisal::{Placement, Wanted};
 use casemate_protocol::bundle::part::MAX_PART;
@@ -30,6 +31,27 @@ pub(super) const SMALL: u64 = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Staging {
     folder: OwnedFd,
+}
+
+/// What is staged of an object, for whoever would fetch the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Staged {
+    /// All of it.
+    Whole,
+    /// These of its parts, by index; none if nothing is there.
+    Parts(Vec<usize>),
+}
+
+/// What earlier readers left in the staging folder `folder` of an object of `length` bytes. What is large is not hashed
+/// again: the next reader does that before it counts on it.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn staged(folder: &Path, object: &Digest, length: u64) -> io::Result<Staged> {
+    Ok(match Staging::at(folder)?.find(object, length)? {
+        Found::Whole => Staged::Whole,
+        Found::Parts(parts) => Staged::Parts(parts.into_iter().collect()),
+    })
 }
 
 /// What is there of an object.
@@ -61,8 +83,12 @@ fn part_count(length: u64) -> usize {
 impl Staging {
     /// The working folder.
     pub(super) fn open() -> io::Result<Self> {
+        Self::at(Path::new("."))
+    }
+
+    fn at(folder: &Path) -> io::Result<Self> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        Ok(Self { folder: nix::fcntl::open(".", flags, Mode::empty())? })
+        Ok(Self { folder: nix::fcntl::open(folder, flags, Mode::empty())? })
     }
 
     /// Bytes free to unprivileged writers.

@@ -11,6 +11,7 @@ use casemate_protocol::device::id::{ApplianceId, Jurisdiction, Name, Owner};
 use casemate_protocol::digest::Digest;
 use casemate_protocol::evidence::health::BoundaryHealth;
 use casemate_protocol::evidence::receipt::{GenerationRef, JournalPosition, OwnerOutcome};
+use casemate_protocol::tuf::time::UtcTime;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Failure;
@@ -122,6 +123,9 @@ pub struct StatusReport {
     pub receipts_waiting: u64,
     /// Refusals of input that never verified, by code, in the present period.
     pub refusals: Vec<RefusalCount>,
+    /// Those the boundary in force has the agent talk to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<PeerStatus>,
     /// Size and tree head of the journal.
     pub journal: JournalPosition,
     /// What opening the state found, if it was not in order.
@@ -221,6 +225,24 @@ pub struct RefusalCount {
     pub code: Code,
     /// How often.
     pub count: u64,
+}
+
+/// How it stands with one peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// Its name in the boundary.
+    pub id: Name,
+    /// It answered when it was asked last.
+    pub up: bool,
+    /// When it answered last, by the wall clock of then; absent if it has not since the agent started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered: Option<UtcTime>,
+    /// What was noticed of it last since the agent started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Code>,
+    /// What was noticed of it in the last days, each on the last day it was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub noticed: Vec<RefusalCount>,
 }
 
 /// The receipts kept here.

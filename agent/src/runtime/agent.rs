@@ -4,6 +4,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::error::RuntimeError;
+use super::links::Ties;
 use super::store_thread::{Desk, StoreThread};
 use super::turn::{Ended, Turn};
 use super::vigil::{Nudge, Vigil};
@@ -23,6 +24,7 @@ pub struct Agent {
     nudges: mpsc::Sender<Nudge>,
     desk: Desk,
     hub: Hub,
+    ties: Ties,
     progress: watch::Receiver<Progress>,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<Result<Ended, Failure>>,
@@ -44,6 +46,7 @@ impl Agent {
         let (stop, stopped) = oneshot::channel();
         let (steps, progress) = watch::channel(Progress { done: 0, total: 0 });
         let vigil = tokio::spawn(Vigil::new(&store, clock, prober).keep(nudged));
+        let ties = store.ties();
         let turn = Turn::new(store, steps);
         let (ending, over) = watch::channel(false);
         let ended = tokio::spawn(async move {
@@ -52,7 +55,7 @@ impl Agent {
             ending.send_replace(true);
             outcome
         });
-        Ok(Self { calls, nudges, desk, hub, progress, stop, ended, over })
+        Ok(Self { calls, nudges, desk, hub, ties, progress, stop, ended, over })
     }
 
     /// How far the import under way is.
@@ -71,6 +74,11 @@ impl Agent {
     #[must_use]
     pub fn hub(&self) -> Hub {
         self.hub.clone()
+    }
+
+    /// What leads to and from it for transports.
+    pub(super) fn ties(&self) -> Ties {
+        self.ties.clone()
     }
 
     /// The way to the store thread.

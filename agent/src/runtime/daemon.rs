@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::agent::Agent;
 use super::error::RuntimeError;
 use super::import::send_home;
+use super::links;
 use super::store_thread::Desk;
 use super::turn::Ended;
 use super::watchdog;
@@ -59,6 +60,7 @@ pub async fn daemon(config: Config, ready: impl FnOnce()) -> Result<Ended, Failu
             () = &mut serving => {}
             () = watch(config.stick.as_deref(), &agent) => {}
             () = stay_alive(&calls) => {}
+            never = links::tend(agent.ties(), agent.calls(), &config) => match never {},
             () = agent.over() => {
                 tracing::info!("what is in force takes a new process");
                 let _served = tokio::time::timeout(LAST_WORDS, &mut serving).await;

@@ -48,6 +48,7 @@ impl Keeper {
         }
         self.told = Some(size);
         self.hand_over_or_retry();
+        self.tell_transports();
         let duties = self.compute_duties();
         self.duties.send_if_modified(|told| {
             let changed = *told != duties;

@@ -198,15 +198,20 @@ impl Bench {
 impl Keeper {
     fn bench(&mut self, dry: bool) -> Result<Bench, Failure> {
         self.writable()?;
-        let identity = self.confirmed()?;
+        let device = self.as_device()?;
         let staging = if dry { self.dry_staging()? } else { self.store.staging() };
         self.importing = true;
-        let device = Device { id: identity.appliance, jurisdiction: identity.jurisdiction, keys: identity.device };
         Ok(Bench {
             order: Order { stored: self.stored()?, device, clock: self.clock(), reserve: self.config.reserve },
             staging,
             launcher: Launcher::program(&self.config.program),
         })
+    }
+
+    /// As whom the appliance judges what is signed.
+    pub(super) fn as_device(&self) -> Result<Device, RuntimeError> {
+        let identity = self.confirmed()?;
+        Ok(Device { id: identity.appliance, jurisdiction: identity.jurisdiction, keys: identity.device })
     }
 
     /// A staging folder of its own, empty: what others staged for a bundle to come is neither used nor touched.

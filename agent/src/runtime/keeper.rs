@@ -10,6 +10,7 @@ use casemate_engine::update::State;
 use casemate_protocol::boundary::Policy;
 use casemate_protocol::code::Code;
 use casemate_protocol::digest::Digest;
+use casemate_protocol::evidence::health::HealthState;
 use casemate_protocol::evidence::receipt::JournalPosition;
 use casemate_protocol::tuf::role::RoleName;
 use casemate_protocol::tuf::time::{Clock, UtcTime};
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 use super::boundary::{Handed, narrowing};
 use super::duties::Duties;
 use super::error::RuntimeError;
+use super::links::Contacts;
 use super::news;
 use crate::apply::Trees;
 use crate::boundary::connect::Door;
@@ -27,6 +29,8 @@ use crate::identity::Identity;
 use crate::local_api::event::EventKind;
 use crate::local_api::hub::Hub;
 use crate::store::{self, Enrolment, Options, Record, Recovery, Refusal, Stamp, Store, StoreError};
+use crate::transport::backend::News;
+use crate::transport::tls::Credentials;
 
 /// The hidden first argument that makes the program read the store's second copy in a process of its own.
 pub const PROBE_ARGUMENT: &str = "store-probe";
@@ -61,6 +65,16 @@ pub(super) struct Keeper {
     pub(super) handed: Option<Handed>,
     /// This process has to be started anew before it can do what the state asks.
     pub(super) restart: watch::Sender<bool>,
+    /// What is known of peers and of the listener.
+    pub(super) contacts: Contacts,
+    /// What connections are made with, told to the transports.
+    pub(super) credentials: watch::Sender<Option<Arc<Credentials>>>,
+    /// Why the signed settings of the transports cannot be used, if they cannot.
+    pub(super) transports_fault: Option<Code>,
+    /// The state of health that was told to the transports last.
+    pub(super) told_health: Option<(HealthState, Vec<Code>)>,
+    /// What there is to say to peers, told to the transports.
+    pub(super) news: watch::Sender<News>,
     /// A bundle is being read: objects that nothing leads to yet may be part of it.
     pub(super) importing: bool,
     /// Objects may be there that nothing leads to any more.
@@ -85,6 +99,7 @@ impl Keeper {
         let identity = Identity::open(&identity_folder(&config.state))?;
         let trees = Trees::new(&config.state);
         let refusals = store.state().refusals.clone();
+        let contacts = Contacts::new(&store.state().notices);
         let hub = Hub::new(store.position().size);
         let site = narrowing(&config.boundary.site);
         let mut keeper = Self {
@@ -104,6 +119,11 @@ impl Keeper {
             duties: watch::Sender::new(Duties::default()),
             told: None,
             stuck: None,
+            contacts,
+            credentials: watch::Sender::new(None),
+            transports_fault: None,
+            told_health: None,
+            news: watch::Sender::new(News::default()),
             importing: false,
             untidy: false,
         };

@@ -23,6 +23,7 @@ mod host;
 mod import;
 mod keeper;
 mod ledger;
+mod links;
 mod news;
 mod preview;
 mod reach;

@@ -89,6 +89,8 @@ impl Keeper {
             receipts_waiting: state.outbox.values().filter(|entry| !entry.taken).count(),
             boundary,
             boundary_lacks,
+            transports: self.transports_health(),
+            transports_invalid: self.are_transports_invalid(),
             damaged: self.damage.is_some(),
             uncopied: !self.store.is_copied() || self.stuck.is_some(),
             clock: self.clock(),
@@ -117,6 +119,7 @@ impl Keeper {
             boundary: Some(self.boundary_health().0),
             receipts_waiting: state.outbox.values().filter(|entry| !entry.taken).count() as u64,
             refusals: refusals.collect(),
+            peers: self.peers_status(),
             journal: self.store.position(),
             damage: self.damage.clone(),
         }

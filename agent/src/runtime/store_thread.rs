@@ -1,5 +1,6 @@
 //! The one thread that touches the state.
 
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -7,10 +8,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::duties::Duties;
 use super::error::RuntimeError;
 use super::keeper::Keeper;
+use super::links::Ties;
 use crate::boundary::connect::Door;
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::local_api::hub::Hub;
+use crate::transport::backend::News;
+use crate::transport::tls::Credentials;
 
 /// Jobs that may wait for the thread. One import and as many calls as the socket serves at once.
 const QUEUE: usize = 64;
@@ -32,6 +36,8 @@ pub(super) struct StoreThread {
     hub: Hub,
     duties: watch::Receiver<Duties>,
     door: Door,
+    credentials: watch::Receiver<Option<Arc<Credentials>>>,
+    news: watch::Receiver<News>,
     restart: watch::Receiver<bool>,
     thread: JoinHandle<Result<(), Failure>>,
 }
@@ -41,13 +47,16 @@ struct Ways {
     hub: Hub,
     duties: watch::Receiver<Duties>,
     door: Door,
+    credentials: watch::Receiver<Option<Arc<Credentials>>>,
+    news: watch::Receiver<News>,
     restart: watch::Receiver<bool>,
 }
 
 impl Ways {
     fn of(keeper: &Keeper) -> Self {
         let (duties, restart) = (keeper.duties.subscribe(), keeper.restart.subscribe());
-        Self { hub: keeper.hub.clone(), duties, door: keeper.door.clone(), restart }
+        let (credentials, news) = (keeper.credentials.subscribe(), keeper.news.subscribe());
+        Self { hub: keeper.hub.clone(), duties, door: keeper.door.clone(), credentials, news, restart }
     }
 }
 
@@ -75,8 +84,9 @@ impl StoreThread {
             .name("store".into())
             .spawn(work)
             .map_err(|source| RuntimeError::Start { action: "start the store thread", source })?;
-        let Ways { hub, duties, door, restart } = opening.await.map_err(|_| RuntimeError::Stopping)??;
-        Ok(Self { desk: Desk(jobs), hub, duties, door, restart, thread })
+        let Ways { hub, duties, door, credentials, news, restart } =
+            opening.await.map_err(|_| RuntimeError::Stopping)??;
+        Ok(Self { desk: Desk(jobs), hub, duties, door, credentials, news, restart, thread })
     }
 
     pub(super) fn desk(&self) -> Desk {
@@ -96,6 +106,12 @@ impl StoreThread {
     /// The way to peers of the policy in force.
     pub(super) fn door(&self) -> Door {
         self.door.clone()
+    }
+
+    /// What leads to and from the thread for transports.
+    pub(super) fn ties(&self) -> Ties {
+        let (credentials, news) = (self.credentials.clone(), self.news.clone());
+        Ties { desk: self.desk(), door: self.door(), credentials, news }
     }
 
     /// Whether this process has to be started anew.

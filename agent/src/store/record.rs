@@ -2,14 +2,14 @@
 
 use casemate_engine::update;
 use casemate_protocol::device::assignment::Assignment;
-use casemate_protocol::device::id::Owner;
+use casemate_protocol::device::id::{Name, Owner};
 use casemate_protocol::digest::Digest;
 use casemate_protocol::evidence::receipt::OwnerOutcome;
 use casemate_protocol::tuf::floors::{Floors, RootFloor};
 use serde::{Deserialize, Serialize};
 
 use super::kept_floors::KeptFloors;
-use super::small_state::{Enrolment, OpenBundle, OutboxEntry, Refusal, Trust};
+use super::small_state::{Enrolment, Notice, OpenBundle, OutboxEntry, Refusal, Trust};
 use super::standing::BoundaryMoved;
 use casemate_protocol::code::Code;
 
@@ -85,6 +85,15 @@ pub enum Record {
     },
     /// The boundary moved, or is to be shown to the enforcer anew. Journalled before anything acts on it.
     Boundary(Box<BoundaryMoved>),
+    /// Something of a peer was noticed: the aggregate so far, not one entry an occasion.
+    Noticed {
+        /// Whose, by its name in the boundary.
+        peer: Name,
+        /// What.
+        code: Code,
+        /// The aggregate from now on.
+        notice: Notice,
+    },
 }
 
 /// The content of [`Record::Accepted`].
@@ -118,6 +127,7 @@ impl Record {
             Self::DiskFull { .. } => 11,
             Self::Raised { .. } => 12,
             Self::Boundary(_) => 13,
+            Self::Noticed { .. } => 14,
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use casemate_engine::update;
 use casemate_protocol::code::Code;
 use casemate_protocol::device::assignment::Assignment;
-use casemate_protocol::device::id::{ApplianceId, Jurisdiction, Owner};
+use casemate_protocol::device::id::{ApplianceId, Jurisdiction, Name, Owner};
 use casemate_protocol::digest::Digest;
 use casemate_protocol::evidence::receipt::{BoundaryOutcome, OwnerOutcome, Transport};
 use casemate_protocol::tuf::role::RoleName;
@@ -18,6 +18,9 @@ use super::standing::BoundaryStanding;
 
 /// Receipts that were taken home and are still remembered, so that the same bundle again returns its earlier receipt.
 const REMEMBERED_RECEIPTS: usize = 64;
+
+/// Days for which what was noticed of a peer is remembered.
+const REMEMBERED_NOTICE_DAYS: u64 = 30;
 
 /// What the appliance remembers. A few KiB for tens of owners; raw metadata are objects, named here by digest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +49,9 @@ pub struct SmallState {
     pub receipts: u64,
     /// Refusals of unverified input, aggregated by code.
     pub refusals: BTreeMap<Code, Refusal>,
+    /// What was noticed of peers, aggregated by code; the older a notice, the sooner it is forgotten.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub notices: BTreeMap<Name, BTreeMap<Code, Notice>>,
     /// When a bundle was last accepted, by the wall clock of then.
     pub accepted_at: Option<UtcTime>,
     /// The newest record says that the last process closed in order.
@@ -144,6 +150,15 @@ pub struct Refusal {
     pub input: Digest,
 }
 
+/// What was noticed of one peer under one code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// The period it counts in, in days since 1970-01-01.
+    pub day: u64,
+    /// How often in it.
+    pub count: u64,
+}
+
 impl SmallState {
     /// Folds `record`, journalled at `wall`, into the state.
     pub fn apply(&mut self, wall: UtcTime, record: &Record) {
@@ -191,7 +206,16 @@ impl SmallState {
             Record::Refused { code, refusal } => {
                 self.refusals.insert(*code, refusal.clone());
             }
+            Record::Noticed { peer, code, notice } => self.notice(peer, *code, *notice),
         }
+    }
+
+    fn notice(&mut self, peer: &Name, code: Code, notice: Notice) {
+        self.notices.entry(peer.clone()).or_default().insert(code, notice);
+        self.notices.retain(|_, codes| {
+            codes.retain(|_, kept| kept.day.abs_diff(notice.day) <= REMEMBERED_NOTICE_DAYS);
+            !codes.is_empty()
+        });
     }
 
     fn is_enrolled_with(&self, root: &Digest) -> bool {

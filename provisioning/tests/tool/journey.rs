@@ -60,6 +60,7 @@ fn health(id: &str, seed: u8, state: HealthState) -> Vec<u8> {
         certificates: None,
         receipts_waiting: 0,
         boundary: None,
+        transports: None,
         time: "2026-03-01T12:00:00Z".parse().unwrap(),
         clock: ClockQuality::Plausible,
         journal: JournalPosition { size: 1, root: Digest::of(b"x") },

@@ -104,6 +104,36 @@ pub struct CertificatesHealth {
     pub crl_days: Option<i64>,
 }
 
+/// How one way of talking to others stands, in numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransportHealth {
+    /// Peers that answered when they were asked last; of the listener, whether it takes connections.
+    pub up: u32,
+    /// The others.
+    pub down: u32,
+    /// Hours since any of them answered, or anybody with a certificate connected; absent since the agent started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours_since: Option<u32>,
+    /// What there was to notice of them today.
+    pub noticed: u64,
+}
+
+/// How the transports stand. No address and no peer's name. What the boundary does not name is absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransportsHealth {
+    /// Repositories.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull: Option<TransportHealth>,
+    /// The listener.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push: Option<TransportHealth>,
+    /// Brokers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mqtt: Option<TransportHealth>,
+}
+
 /// What the appliance says about itself when asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -138,6 +168,9 @@ pub struct HealthReport {
     /// How the boundary stands; absent in reports of programs that knew none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boundary: Option<BoundaryHealth>,
+    /// How the transports stand; absent where the boundary names nobody to talk to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transports: Option<TransportsHealth>,
     /// When this was written, as far as the clock can be believed.
     pub time: UtcTime,
     /// How far that is.

@@ -45,6 +45,7 @@ pub(super) fn is_kept(record: &Record) -> bool {
         | Record::Stopped { .. }
         | Record::Outcome(_)
         | Record::Refused { .. }
+        | Record::Noticed { .. }
         | Record::DiskFull { .. } => false,
     }
 }
@@ -70,6 +71,7 @@ pub(super) fn touched(records: &[Record], state: &SmallState, size: u64, batch: 
             | Record::Stopped { .. }
             | Record::Outcome(_)
             | Record::Refused { .. }
+            | Record::Noticed { .. }
             | Record::DiskFull { .. } => {}
         }
     }

@@ -10,6 +10,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::sign::{CertifiedKey, SigningKey};
 
 use super::error::TlsError;
+use super::revocation::Revoked;
 use crate::clock::WallClock;
 
 /// What connections are made with. A bundle that brings another certificate, authority or revocation list makes another
@@ -39,6 +40,15 @@ impl Credentials {
     #[must_use]
     pub fn now(&self) -> UtcTime {
         self.clock.read().judge(self.signed_at).now
+    }
+
+    /// Whether connections can be made with these at all.
+    ///
+    /// # Errors
+    /// The appliance has no certificate yet, or it is for another key; an authority or a revocation list cannot be read.
+    pub fn check(&self) -> Result<(), TlsError> {
+        self.certified()?;
+        Revoked::read(&self.material.crls).map(drop)
     }
 
     /// The appliance's certificate with its key.
