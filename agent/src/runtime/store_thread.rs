@@ -111,7 +111,7 @@ impl StoreThread {
     /// What leads to and from the thread for transports.
     pub(super) fn ties(&self) -> Ties {
         let (credentials, news) = (self.credentials.clone(), self.news.clone());
-        Ties { desk: self.desk(), door: self.door(), credentials, news }
+        Ties { desk: self.desk(), hub: self.hub(), door: self.door(), credentials, news }
     }
 
     /// Whether this process has to be started anew.
@@ -141,6 +141,13 @@ impl Desk {
         let (job, answer) = prepare(work);
         self.0.send(job).await.map_err(|_| RuntimeError::Stopping)?;
         answer.await.map_err(|_| RuntimeError::Stopping)
+    }
+
+    /// Has `work` done when the thread comes to it, if it can take any more now: for what is only of interest.
+    pub(super) fn tell(&self, work: impl FnOnce(&mut Keeper) + Send + 'static) {
+        if self.0.try_send(Job::Work(Box::new(work))).is_err() {
+            tracing::debug!("the store thread has no time");
+        }
     }
 
     /// As [`Self::ask`], from a thread that may block.

@@ -148,13 +148,11 @@ impl Keeper {
         Ok(())
     }
 
-    #[expect(dead_code, reason = "the listener is about to come")]
     /// The listener takes connections, or no longer does.
     pub(super) fn listens(&mut self, is_up: bool) {
         self.contacts.listener.get_or_insert_default().is_up = is_up;
     }
 
-    #[expect(dead_code, reason = "the listener is about to come")]
     /// Somebody with a certificate has connected.
     pub(super) fn visited(&mut self) {
         let now = self.uptime();

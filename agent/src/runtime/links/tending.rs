@@ -10,8 +10,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use casemate_protocol::boundary::{Peer, Policy};
-use casemate_protocol::device::id::Name;
+use casemate_protocol::boundary::{Listen, Peer, Policy};
 use casemate_protocol::evidence::receipt::Transport;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
@@ -22,10 +21,13 @@ use super::orders;
 use crate::boundary::connect::Door;
 use crate::config::Config;
 use crate::local_api::call::Request;
+use crate::local_api::{Hub, Remote, Spool};
 use crate::runtime::keeper::Keeper;
 use crate::runtime::store_thread::Desk;
 use crate::transport::backend::{Backend, News};
+use crate::transport::push::{Limits, Listener};
 use crate::transport::tls::Credentials;
+use crate::transport::{mqtt, pull};
 
 /// Orders that may wait.
 const QUEUE: usize = 32;
@@ -40,6 +42,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(300);
 #[derive(Clone)]
 pub(in crate::runtime) struct Ties {
     pub(in crate::runtime) desk: Desk,
+    pub(in crate::runtime) hub: Hub,
     pub(in crate::runtime) door: Door,
     pub(in crate::runtime) credentials: watch::Receiver<Option<Arc<Credentials>>>,
     pub(in crate::runtime) news: watch::Receiver<News>,
@@ -55,7 +58,7 @@ struct Running {
 /// Runs the transports of the policy in force as long as there is something to connect with. Dropped, it ends them.
 pub(in crate::runtime) async fn tend(mut ties: Ties, calls: mpsc::Sender<Request>, config: &Config) -> Infallible {
     let (orders, queue) = mpsc::channel(QUEUE);
-    let mut serving = pin!(orders::serve(queue, ties.desk.clone(), calls));
+    let mut serving = pin!(orders::serve(queue, ties.desk.clone(), calls.clone()));
     let mut policies = ties.door.changes();
     let spool = config.state.join("spool");
     let backend = Backend {
@@ -65,6 +68,13 @@ pub(in crate::runtime) async fn tend(mut ties: Ties, calls: mpsc::Sender<Request
         orders,
         look: Arc::new(Notify::new()),
         news: ties.news.clone(),
+    };
+    let reception = Reception {
+        desk: ties.desk.clone(),
+        calls,
+        hub: ties.hub.clone(),
+        spool: spool.join(folder(Transport::Push)),
+        reserve: config.reserve,
     };
     let mut running: Option<Running> = None;
     let mut looks = tokio::time::interval(LOOK_EVERY);
@@ -77,7 +87,7 @@ pub(in crate::runtime) async fn tend(mut ties: Ties, calls: mpsc::Sender<Request
                 running.credentials.send_replace(credentials);
                 Some(running)
             }
-            (Some(credentials), _) => Some(Running::start(policy, credentials, &backend, &ties.desk)),
+            (Some(credentials), _) => Some(Running::start(policy, credentials, &backend, &reception)),
         };
         let has_broker = running.as_ref().is_some_and(Running::has_broker);
         tokio::select! {
@@ -90,7 +100,7 @@ pub(in crate::runtime) async fn tend(mut ties: Ties, calls: mpsc::Sender<Request
 }
 
 impl Running {
-    fn start(policy: Arc<Policy>, credentials: Arc<Credentials>, backend: &Backend, desk: &Desk) -> Self {
+    fn start(policy: Arc<Policy>, credentials: Arc<Credentials>, backend: &Backend, reception: &Reception) -> Self {
         let credentials = watch::Sender::new(credentials);
         let mut tasks = JoinSet::new();
         if let Err(error) = clear(&backend.spool, &policy) {
@@ -103,10 +113,16 @@ impl Running {
             let (peer, credentials) = (peer.clone(), credentials.clone());
             tasks.spawn(async move {
                 let start = || run(kind, peer.clone(), backend.clone(), credentials.subscribe());
-                again_and_again(&peer.id, start).await
+                again_and_again(peer.id.as_str(), start).await
             });
         }
-        let _listener = desk;
+        if let Some(listen) = policy.listen.clone() {
+            let (reception, credentials) = (reception.clone(), credentials.clone());
+            tasks.spawn(async move {
+                let start = || receive(listen.clone(), reception.clone(), credentials.subscribe());
+                again_and_again("the listener", start).await
+            });
+        }
         Self { policy, credentials, _tasks: tasks }
     }
 
@@ -121,14 +137,55 @@ async fn run(kind: Transport, peer: Peer, backend: Backend, credentials: watch::
         return;
     }
     match kind {
-        Transport::Pull | Transport::Mqtt => drop((peer, backend, credentials)),
-        _ => {}
+        Transport::Pull => pull::run(peer, backend, credentials).await,
+        Transport::Mqtt => mqtt::run(peer, backend, credentials).await,
+        // Nobody is connected to for these.
+        Transport::Push | Transport::Local | Transport::Stick => std::future::pending().await,
     }
-    std::future::pending::<()>().await;
+}
+
+/// What it takes to answer whoever connects.
+#[derive(Clone)]
+struct Reception {
+    desk: Desk,
+    calls: mpsc::Sender<Request>,
+    hub: Hub,
+    spool: PathBuf,
+    reserve: u64,
+}
+
+/// Says that the listener is gone when it is.
+struct Listening(Desk);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.tell(|keeper| keeper.listens(false));
+    }
+}
+
+async fn receive(listen: Listen, reception: Reception, credentials: watch::Receiver<Arc<Credentials>>) {
+    let Reception { desk, calls, hub, spool, reserve } = reception;
+    let spool = match Spool::open(&spool, reserve) {
+        Ok(spool) => spool,
+        Err(error) => return tracing::error!(%error, "there is no place for bundles that are sent here"),
+    };
+    let remote = Remote::new(calls, hub, spool);
+    let _listening = Listening(desk.clone());
+    let opened = desk.clone();
+    let on_stream = move |stream, name| {
+        desk.tell(Keeper::visited);
+        let remote = remote.clone();
+        async move { remote.serve(stream, name).await }
+    };
+    let opened = move |port| {
+        tracing::info!(port, "listening for certificates");
+        opened.tell(|keeper| keeper.listens(true));
+    };
+    Listener::new(listen, Limits::default()).serve(credentials, on_stream, opened).await;
 }
 
 /// A transport never ends by itself; one that does, or panics, is started again, later and later.
-async fn again_and_again<F>(peer: &Name, start: impl Fn() -> F) -> Infallible
+async fn again_and_again<F>(what: &str, start: impl Fn() -> F) -> Infallible
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -142,7 +199,7 @@ where
         if began.elapsed() > LONGEST_PAUSE {
             pause = FIRST_PAUSE;
         }
-        tracing::error!(%peer, panicked, seconds = pause.as_secs(), "a transport has ended; it is started again");
+        tracing::error!(peer = what, panicked, seconds = pause.as_secs(), "a transport has ended; it is started again");
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
@@ -212,8 +269,7 @@ mod tests {
                 let number = starts.len();
                 async move { assert_ne!(number, 2, "meant to panic") }
             };
-            let peer = "depot".parse().unwrap();
-            let ran = tokio::time::timeout(Duration::from_secs(1_000), again_and_again(&peer, start)).await;
+            let ran = tokio::time::timeout(Duration::from_secs(1_000), again_and_again("depot", start)).await;
             assert!(ran.is_err());
             assert_eq!(*starts.lock().unwrap(), [0, 2, 6, 14, 30, 62, 126, 254, 510, 810]);
         });
