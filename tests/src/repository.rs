@@ -35,8 +35,10 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde::Serialize;
 
 mod boundary;
+mod tree;
 
 pub use boundary::{Boundaries, flow, peer, tenant_flows};
+pub use tree::target_file;
 
 /// 2026-03-01T12:00:00Z: when sample repositories are signed, and what sample clocks say.
 pub const SIGNED_AT: &str = "2026-03-01T12:00:00Z";

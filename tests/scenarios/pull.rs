@@ -1,0 +1,3 @@
+//! Pull: a repository on a web server, real, slow, broken or hostile.
+
+mod requests;
