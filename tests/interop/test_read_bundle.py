@@ -97,7 +97,7 @@ def test_a_bundle_with_a_boundary_is_read_and_what_it_allows_is_counted(tmp_path
         + "".join(f"{ {'network': 'to'}.get(key, key)} = {json.dumps(value)}\n" for key, value in boundary.items())
         + '[link]\ngateways = ["10.20.0.1"]\n')
     site.publish()
-    bundle = site.tool("pack", "--dir", "out").strip()
+    bundle = site.tool("pack", "--bundle", "out").strip()
     root = tmp_path / "site/repository/metadata/1.root.json"
     result = subprocess.run([sys.executable, TOP / "docs/verify/read_bundle.py", tmp_path / bundle, "--root", root],
                             capture_output=True, text=True, check=False)

@@ -1,3 +1,6 @@
 //! Pull: a repository on a web server, real, slow, broken or hostile.
 
+mod hostile;
+mod nginx;
 mod requests;
+mod stage;

@@ -1,7 +1,7 @@
 //! `casemate pack`.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use casemate_protocol::code::{Code, Explain};
 use casemate_protocol::device::id::{ApplianceId, Name};
@@ -13,6 +13,7 @@ use crate::cli::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::{bytes, count};
 use crate::pack::archive;
+use crate::pack::tree::{self, Unnamed};
 use crate::pack::{Contents, Selection};
 use crate::repository::{Place, State};
 use crate::site::Site;
@@ -32,6 +33,9 @@ pub(crate) struct Args {
     /// Leave out roots before this version: for appliances known to hold it
     #[arg(long, value_name = "VERSION", default_value_t = 1)]
     since_root: u64,
+    /// Take away from the web server's folder what neither this state nor the one before names
+    #[arg(long, requires = "dir")]
+    prune: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -40,16 +44,19 @@ struct Destination {
     /// The stick: the bundle goes to its folder `in`
     #[arg(long, value_name = "DIR")]
     stick: Option<PathBuf>,
-    /// A plain folder
+    /// A plain folder for the bundle: to be pushed, or carried by other means
     #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
+    /// A folder that a web server serves: the whole repository, for appliances that pull
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["appliances", "groups", "since_root"])]
     dir: Option<PathBuf>,
 }
 
 impl Destination {
     fn folder(&self) -> PathBuf {
-        match (&self.stick, &self.dir) {
+        match (&self.stick, &self.bundle) {
             (Some(stick), _) => stick.join("in"),
-            (None, dir) => dir.clone().unwrap_or_default(),
+            (None, folder) => folder.clone().unwrap_or_default(),
         }
     }
 }
@@ -58,6 +65,9 @@ impl Destination {
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     let site = Site::read(context.layout()?)?;
     let state = State::read(Place::new(site.layout.repository()))?;
+    if let Some(folder) = &args.place.dir {
+        return publish(context, &site, &state, folder, if args.prune { Unnamed::Pruned } else { Unnamed::Kept });
+    }
     let since = since(args, &state)?;
     let contents = Contents::of(&state, &selection(&site, args)?, since)?;
     // Judged from root 1, whatever roots the appliances are said to hold.
@@ -83,6 +93,31 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
         "timestamp": contents.version, "appliances": contents.addressed,
     });
     context.output.data(&value, written.path.display().to_string());
+    Ok(Exit::DONE)
+}
+
+/// The whole repository into a web server's folder.
+fn publish(context: &Context, site: &Site, state: &State, folder: &Path, unnamed: Unnamed) -> Result<Exit, Failure> {
+    let contents = Contents::of(state, &Selection::Everybody, Version::FIRST)?;
+    let bar = context.output.progress(2 * contents.length());
+    let judged = judge(context, site, state, &contents, &mut |count| bar.inc(count));
+    let published = judged.and_then(|_| Ok(tree::publish(state, folder, unnamed, &mut |count| bar.inc(count))?));
+    bar.finish_and_clear();
+    let published = published?;
+    let pruned = if unnamed == Unnamed::Pruned { format!(", {} pruned", published.pruned) } else { String::new() };
+    context.output.say(format!(
+        "Published timestamp {} for {}: {} written ({}), {} there already{pruned}.",
+        contents.version,
+        count(contents.addressed.len(), "appliance"),
+        count(published.written, "file"),
+        bytes(published.length),
+        published.kept,
+    ));
+    let value = json!({
+        "folder": folder, "timestamp": contents.version, "appliances": contents.addressed,
+        "written": published.written, "length": published.length, "kept": published.kept, "pruned": published.pruned,
+    });
+    context.output.data(&value, folder.display().to_string());
     Ok(Exit::DONE)
 }
 

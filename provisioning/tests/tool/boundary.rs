@@ -348,7 +348,7 @@ fn a_bundle_carries_the_boundary_of_those_it_addresses_and_says_what_it_allows()
     let said = scene.ok(&["check"]);
     assert!(said.stdout.contains("lux-001    accepts  clinics 1: 2 entries\n"), "{said:?}");
     assert!(said.stdout.contains("lux-002    accepts  none: nothing may leave\n"), "{said:?}");
-    scene.ok(&["pack", "--dir", "all"]);
+    scene.ok(&["pack", "--bundle", "all"]);
     let names = listing(&scene, "all");
     let at =
         |name: &str| names.iter().position(|found| found == name).unwrap_or_else(|| panic!("{name} not in {names:?}"));
@@ -369,7 +369,7 @@ fn a_bundle_carries_the_boundary_of_those_it_addresses_and_says_what_it_allows()
     assert_eq!(appliances[0]["boundary"]["name"], "clinics");
     assert_eq!(appliances[0]["boundary"]["envelope"], json!(Digest::of(&target(&scene, "envelope"))));
     assert_eq!(appliances[1]["boundary"], Value::Null);
-    scene.ok(&["pack", "--dir", "one", "--appliance", "lux-002"]);
+    scene.ok(&["pack", "--bundle", "one", "--appliance", "lux-002"]);
     assert!(!listing(&scene, "one").iter().any(|name| name.contains("boundary")));
 }
 
@@ -385,9 +385,9 @@ fn a_boundary_that_an_appliance_would_refuse_is_never_packed() {
     scene.now = "2026-03-03T12:00:00Z".into();
     let run = scene.run(&["check"]);
     run.refused("metadata-expired").says("lux-001 would refuse its boundary").says("role boundary does not verify");
-    scene.run(&["pack", "--dir", "out"]).refused("metadata-expired");
+    scene.run(&["pack", "--bundle", "out"]).refused("metadata-expired");
     assert!(!scene.path("out").exists());
-    scene.ok(&["pack", "--dir", "out", "--appliance", "lux-002"]);
+    scene.ok(&["pack", "--bundle", "out", "--appliance", "lux-002"]);
     let file = format!("out/{}", scene.list("out")[0]);
     scene.ok(&["inspect", &file]).says("boundary of lux-002: none");
     scene.now = "2026-03-01T12:00:00Z".into();

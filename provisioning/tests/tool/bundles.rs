@@ -21,7 +21,7 @@ fn three() -> Scene {
 #[test]
 fn a_bundle_for_one_group_holds_nothing_of_the_others() {
     let scene = three();
-    scene.ok(&["pack", "--dir", "out", "--group", "clinics"]);
+    scene.ok(&["pack", "--bundle", "out", "--group", "clinics"]);
     let file = format!("out/{}", scene.list("out")[0]);
     let said = scene.ok(&["--json", "inspect", &file]).json();
     let bundle = &said["bundles"][0];
@@ -48,19 +48,22 @@ fn a_bundle_for_one_group_holds_nothing_of_the_others() {
 #[test]
 fn packing_twice_gives_the_same_bytes() {
     let scene = three();
-    scene.ok(&["pack", "--dir", "one"]);
-    scene.ok(&["pack", "--dir", "two"]);
+    scene.ok(&["pack", "--bundle", "one"]);
+    scene.ok(&["pack", "--bundle", "two"]);
     assert_eq!(scene.list("one"), scene.list("two"));
-    scene.ok(&["pack", "--dir", "one"]);
+    scene.ok(&["pack", "--bundle", "one"]);
     assert_eq!(scene.list("one").len(), 1, "no temporary file stays either");
 }
 
 #[test]
 fn nobody_can_be_addressed_who_is_not_signed_for() {
     let scene = three();
-    scene.run(&["pack", "--dir", "out", "--appliance", "lux-009"]).refused("unknown-appliance");
-    scene.run(&["pack", "--dir", "out", "--group", "clinic"]).refused("site-invalid").says("did you mean \"clinics\"?");
-    scene.run(&["pack", "--dir", "out", "--since-root", "2"]).refused("usage-invalid").says("the newest is 1");
+    scene.run(&["pack", "--bundle", "out", "--appliance", "lux-009"]).refused("unknown-appliance");
+    scene
+        .run(&["pack", "--bundle", "out", "--group", "clinic"])
+        .refused("site-invalid")
+        .says("did you mean \"clinics\"?");
+    scene.run(&["pack", "--bundle", "out", "--since-root", "2"]).refused("usage-invalid").says("the newest is 1");
     assert!(!scene.path("out").exists());
 }
 
@@ -71,18 +74,18 @@ fn what_an_appliance_would_refuse_is_never_packed() {
     let file = fs::read_dir(&stored).unwrap().next().unwrap().unwrap().path();
     fs::write(&file, "lab 0nly\n").unwrap();
     scene.run(&["check"]).refused("object-mismatch");
-    scene.run(&["pack", "--dir", "out"]).refused("object-mismatch");
+    scene.run(&["pack", "--bundle", "out"]).refused("object-mismatch");
     assert!(!scene.path("out").exists());
-    scene.ok(&["pack", "--dir", "out", "--group", "clinics"]);
+    scene.ok(&["pack", "--bundle", "out", "--group", "clinics"]);
     scene.now = "2026-06-01T00:00:00Z".into();
-    scene.run(&["pack", "--dir", "late"]).refused("metadata-expired");
+    scene.run(&["pack", "--bundle", "late"]).refused("metadata-expired");
     assert!(!scene.path("late").exists());
 }
 
 #[test]
 fn inspect_says_whether_a_root_vouched_and_names_what_is_wrong() {
     let scene = three();
-    scene.ok(&["pack", "--dir", "out"]);
+    scene.ok(&["pack", "--bundle", "out"]);
     let file = format!("out/{}", scene.list("out")[0]);
     scene.ok(&["inspect", &file]).says("not verified: no --root was given");
     scene.ok(&["inspect", &file, "--root", "site/repository/metadata/1.root.json"]).says("yes, by the given root");
@@ -113,7 +116,7 @@ fn a_file_over_64_mib_travels_in_parts() {
     scene.publish();
     let names = scene.list("site/repository/targets/groups/clinics/files/m/model");
     assert_eq!(names.len(), 2, "{names:?}");
-    scene.ok(&["pack", "--dir", "out"]);
+    scene.ok(&["pack", "--bundle", "out"]);
     let file = format!("out/{}", scene.list("out")[0]);
     let said = scene.ok(&["--json", "inspect", &file]).json();
     let model = &said["bundles"][0]["appliances"][0]["owners"][0]["files"][0];
@@ -133,5 +136,5 @@ fn an_empty_file_and_equal_files_are_fine() {
     scene.write("site/groups/clinics/files/empty", "");
     scene.appliance("lux-001", 1, "clinics");
     scene.publish();
-    scene.ok(&["pack", "--dir", "out"]);
+    scene.ok(&["pack", "--bundle", "out"]);
 }

@@ -128,7 +128,7 @@ fn an_appliance_gets_its_certificate_and_news_of_revocations_with_the_plan() {
     let check = scene.ok(&["--json", "check"]).json();
     assert_eq!(check["connections"][0]["transport"]["certificate"]["name"], "casemate://LU/appliance/lux-001");
     assert_eq!(check["connections"][0]["transport"]["poll_seconds"], 3600);
-    scene.ok(&["pack", "--dir", "out"]);
+    scene.ok(&["pack", "--bundle", "out"]);
     let bundle = format!("out/{}", scene.list("out")[0]);
     scene.ok(&["inspect", &bundle]).says("connections of lux-001: certificate until 2028-03-30");
 

@@ -9,6 +9,7 @@
 //! - `bundles`: what is packed, for whom, and what `inspect` says
 //! - `boundary`: what may be exchanged with whom, and what signers are shown of it
 //! - `certificates`: the authority, what it issues and revokes, and that OpenSSL reads it as we do
+//! - `trees`: the repository as a web server's folder
 //! - `words`: help, man pages, completions, errors
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what the tests share fails as tests fail")]
@@ -21,5 +22,6 @@ mod foureyes;
 mod journey;
 mod plan;
 mod scene;
+mod trees;
 mod words;
 mod writers;

@@ -230,7 +230,7 @@ fn a_trial_is_shown_to_signers_with_its_defaults_and_again_by_inspect() {
     scene.ok(&["plan"]);
     scene.ok(&["sign"]);
     scene.ok(&["check"]).says("2 appliances would accept");
-    scene.ok(&["pack", "--dir", "out"]);
+    scene.ok(&["pack", "--bundle", "out"]);
     let bundle = format!("out/{}", scene.list("out")[0]);
     let applied = "in the window 02:00-05:00; motd ready and 3 probes held 15 s within 600 s, or back";
     scene.ok(&["inspect", &bundle]).says(applied);

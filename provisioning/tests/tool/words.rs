@@ -5,7 +5,7 @@ use crate::scene::Scene;
 #[test]
 fn without_a_site_every_command_says_how_to_get_one() {
     let scene = Scene::empty();
-    for command in [&["plan"][..], &["sign"], &["check"], &["appliance", "list"], &["pack", "--dir", "x"]] {
+    for command in [&["plan"][..], &["sign"], &["check"], &["appliance", "list"], &["pack", "--bundle", "x"]] {
         let run = scene.run(command);
         assert_eq!(run.refused("site-invalid").exit, 2);
         run.says("casemate init");

@@ -110,3 +110,80 @@ pub(super) fn notice(head: &http::response::Parts) -> Option<Code> {
     let elsewhere = head.status.is_redirection() || names.iter().any(|name| head.headers.contains_key(name));
     elsewhere.then_some(Code::RedirectIgnored)
 }
+
+#[cfg(test)]
+mod tests {
+    use casemate_protocol::code::Explain;
+    use casemate_protocol::digest::Digest;
+
+    use super::*;
+
+    fn part() -> Ask {
+        let digest = Digest::of(b"part");
+        Ask::piece(&Piece {
+            target: "groups/g/files/x".into(),
+            path: format!("groups/g/files/{digest}.x"),
+            digest,
+            length: 100,
+        })
+    }
+
+    fn head(status: u16, fields: &[(&str, &str)]) -> http::response::Parts {
+        let builder = http::Response::builder().status(status).version(Version::HTTP_11);
+        let builder = fields.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value));
+        builder.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn a_digest_stands_before_the_file_name_below_the_targets() {
+        assert_eq!(part().path, format!("/targets/groups/g/files/{}.x", Digest::of(b"part")));
+        assert_eq!(Ask::metadata("timestamp.json", 9, Optional::No).path, "/metadata/timestamp.json");
+    }
+
+    #[test]
+    fn only_the_bytes_asked_for_are_an_answer() {
+        let whole = head(200, &[("content-length", "100")]);
+        assert_eq!(part().answered(&whole, 0).unwrap(), Body::Whole { before: 0 });
+        assert_eq!(part().answered(&whole, 40).unwrap(), Body::Whole { before: 40 }, "it cannot resume");
+        let rest = |range: &str, length: &str| head(206, &[("content-range", range), ("content-length", length)]);
+        assert_eq!(part().answered(&rest("bytes 40-99/100", "60"), 40).unwrap(), Body::Rest);
+        assert_eq!(part().answered(&head(206, &[("content-range", "bytes 40-99/100")]), 40).unwrap(), Body::Rest);
+        for (range, length) in [
+            ("bytes 41-99/100", "59"),
+            ("bytes 40-98/100", "59"),
+            ("bytes 40-99/101", "60"),
+            ("bytes 40-99/*", "60"),
+            ("bytes 40-99/100", "59"),
+            ("bytes 40-99/100", "61"),
+            ("", "60"),
+        ] {
+            let refused = part().answered(&rest(range, length), 40).unwrap_err();
+            assert_eq!(refused.code(), Code::PeerMisbehaved, "{range} {length}");
+        }
+        assert!(part().answered(&rest("bytes 0-99/100", "100"), 0).is_err(), "the whole was asked for");
+        assert_eq!(part().answered(&head(404, &[]), 0).unwrap(), Body::None);
+    }
+
+    #[test]
+    fn lengths_bind_before_anything_is_read() {
+        for length in ["99", "101", "-1", "x", "99999999999999999999"] {
+            let refused = part().answered(&head(200, &[("content-length", length)]), 0).unwrap_err();
+            assert_eq!(refused.code(), Code::PeerMisbehaved, "{length}");
+        }
+        let metadata = Ask::metadata("timestamp.json", 100, Optional::No);
+        assert!(metadata.answered(&head(200, &[("content-length", "99")]), 0).is_ok());
+        assert!(metadata.answered(&head(200, &[("content-length", "101")]), 0).is_err());
+    }
+
+    #[test]
+    fn nothing_leads_elsewhere_and_that_it_would_is_remembered() {
+        for status in [301, 302, 303, 304, 307, 308] {
+            let head = head(status, &[("location", "https://203.0.113.1/")]);
+            assert_eq!(part().answered(&head, 0).unwrap_err().code(), Code::RedirectIgnored);
+            assert_eq!(notice(&head), Some(Code::RedirectIgnored));
+        }
+        assert_eq!(notice(&head(200, &[("alt-svc", "h3=\":443\"")])), Some(Code::RedirectIgnored));
+        assert_eq!(notice(&head(404, &[("refresh", "0")])), Some(Code::RedirectIgnored));
+        assert_eq!(notice(&head(200, &[("link", "</x>"), ("set-cookie", "a=b")])), None);
+    }
+}

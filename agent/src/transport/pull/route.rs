@@ -31,6 +31,15 @@ pub(super) enum Poured {
     Unwanted,
 }
 
+/// How a part's way ended badly.
+#[derive(Debug)]
+pub(super) struct Spill {
+    /// Why.
+    pub(super) error: PullError,
+    /// Some of it has passed already.
+    pub(super) begun: bool,
+}
+
 /// The way to one repository.
 pub(super) struct Route {
     peer: Peer,
@@ -70,15 +79,6 @@ impl Route {
 
     /// The file that `ask` names, whole; `None` if there is no such file.
     pub(super) async fn whole(&mut self, ask: &Ask) -> Result<Option<Vec<u8>>, PullError> {
-        // A connection that was used before may have been closed in the very moment it is used again.
-        let again = self.line.is_some();
-        match self.whole_once(ask).await {
-            Err(error) if again && error.may_resume() => self.whole_once(ask).await,
-            other => other,
-        }
-    }
-
-    async fn whole_once(&mut self, ask: &Ask) -> Result<Option<Vec<u8>>, PullError> {
         let (line, mut answer) = self.ask(ask, 0).await?;
         let mut raw = Vec::new();
         while let Some(bytes) = answer.next(&self.peer).await? {
@@ -90,7 +90,7 @@ impl Route {
 
     /// Moves a part into `sink` as an archive's member, and goes on at the same byte if the connection breaks. The sink
     /// sees nothing unless the repository has such a file of such a length.
-    pub(super) async fn pour(&mut self, piece: &Piece, sink: &mut Sink) -> Result<Poured, PullError> {
+    pub(super) async fn pour(&mut self, piece: &Piece, sink: &mut Sink) -> Result<Poured, Spill> {
         let ask = Ask::piece(piece);
         let mut run = Run { hasher: Hasher::new(), have: 0, begun: false };
         let (mut pauses, mut since, mut before) = (0, Instant::now(), 0);
@@ -100,12 +100,11 @@ impl Route {
                 Ok(Poured::Whole) => break,
                 Err(error) => error,
             };
-            self.line = None;
             if run.have > before {
                 (pauses, since, before) = (0, Instant::now(), run.have);
             }
             if !error.may_resume() || since.elapsed() >= self.limits.resume {
-                return Err(error);
+                return Err(Spill { error, begun: run.begun });
             }
             tracing::info!(peer = %self.peer.id, bytes = run.have, code = %error.code(), "a part broke off and is resumed");
             sleep(MAX_PAUSE.min(self.limits.pause * (1 << pauses.min(10)))).await;
@@ -118,7 +117,8 @@ impl Route {
         if found == piece.digest {
             return Ok(Poured::Whole);
         }
-        Err(PullError::BadContent { target: piece.target.clone(), expected: piece.digest, found })
+        let error = PullError::BadContent { target: piece.target.clone(), expected: piece.digest, found };
+        Err(Spill { error, begun: true })
     }
 
     async fn pour_once(
@@ -164,13 +164,19 @@ impl Route {
     }
 
     async fn ask(&mut self, ask: &Ask, from: u64) -> Result<(Line, Answer), PullError> {
-        let mut line = match self.line.take().filter(Line::is_open) {
-            Some(line) => line,
-            None => {
-                let credentials = self.credentials.borrow().clone();
-                Line::open(&self.backend.door, &self.peer, credentials, self.limits.idle).await?
+        if let Some(line) = self.line.take().filter(Line::is_open) {
+            match self.ask_over(line, ask, from).await {
+                // It may have been closed in the very moment it was used again.
+                Err(PullError::Broken(_)) => {}
+                other => return other,
             }
-        };
+        }
+        let credentials = self.credentials.borrow().clone();
+        let line = Line::open(&self.backend.door, &self.peer, credentials, self.limits.idle).await?;
+        self.ask_over(line, ask, from).await
+    }
+
+    async fn ask_over(&mut self, mut line: Line, ask: &Ask, from: u64) -> Result<(Line, Answer), PullError> {
         let (notice, answer) = line.ask(ask, from).await;
         if let Some(code) = notice {
             self.notice(code).await;

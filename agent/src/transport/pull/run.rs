@@ -68,7 +68,7 @@ pub async fn run_within(
         route.close();
         report(&route, &outcome, &mut said).await;
         // A bad part stays bad for a while: asked for too often it would only be traffic.
-        schedule = schedule.after(!matches!(&outcome, Err(error) if !error.is_about_one_file()));
+        schedule = schedule.after(matches!(&outcome, Ok(()) | Err(PullError::BadContent { .. })));
         let looked = Instant::now();
         loop {
             let poll_seconds = credentials.borrow_and_update().settings.poll_seconds;

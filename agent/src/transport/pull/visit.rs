@@ -17,7 +17,7 @@ use super::ask::Ask;
 use super::errand::{Cargo, Errand, Need};
 use super::error::PullError;
 use super::memory::Memory;
-use super::route::{Poured, Route};
+use super::route::{Poured, Route, Spill};
 use super::sink::{Gone, Sink};
 use crate::exit::Failure;
 use crate::transport::backend::{Arrived, Backend, Held, Order, Source};
@@ -116,7 +116,7 @@ impl Visit<'_> {
                 let _ = fs::remove_file(&path);
                 match other {
                     Ok(_) => Err(PullError::Local(std::io::ErrorKind::StorageFull.into())),
-                    Err(error) => self.omit(piece, error, load).await,
+                    Err(spill) => self.omit(piece, spill.error, load).await,
                 }
             }
         }
@@ -167,9 +167,9 @@ impl Visit<'_> {
                 continue;
             }
             let poured = if let Some(Spooled(path)) = load.spooled.get(&piece.digest) {
-                copy(path, sink).await
+                copy(path, sink).await.map_err(|error| Spill { error, begun: true })
             } else if piece.length <= SMALL {
-                self.pour_small(&piece, sink).await
+                self.pour_small(&piece, sink).await.map_err(|error| Spill { error, begun: false })
             } else {
                 self.route.pour(&piece, sink).await
             };
@@ -179,12 +179,14 @@ impl Visit<'_> {
                     load.bytes += piece.length;
                 }
                 Ok(Poured::Unwanted) => return Ok(()),
-                // The archive is spoilt: it holds the part already.
-                Err(error @ PullError::BadContent { .. }) if piece.length > SMALL => {
-                    self.name(&piece, &error).await;
+                // The archive is spoilt: some of the part is in it.
+                Err(Spill { error, begun: true }) => {
+                    if error.is_about_one_file() {
+                        self.name(&piece, &error).await;
+                    }
                     return Err(error);
                 }
-                Err(error) => self.omit(&piece, error, load).await?,
+                Err(Spill { error, begun: false }) => self.omit(&piece, error, load).await?,
             }
         }
         // A reader that has gone has seen enough.
