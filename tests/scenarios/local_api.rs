@@ -133,7 +133,7 @@ fn what_differs_from_the_description_is_found() {
 }
 
 /// The commands of a page's ```console blocks, each with the lines its output shows; `…` stands for any text.
-fn session(page: &str) -> Vec<(String, Vec<String>)> {
+pub(crate) fn session(page: &str) -> Vec<(String, Vec<String>)> {
     let mut steps: Vec<(String, Vec<String>)> = Vec::new();
     let blocks = page.split("```console\n").skip(1).filter_map(|rest| rest.split("\n```").next());
     for line in blocks.flat_map(str::lines).filter(|line| !line.is_empty()) {
@@ -147,7 +147,7 @@ fn session(page: &str) -> Vec<(String, Vec<String>)> {
 }
 
 /// Whether `line` is `shown`, in which `…` stands for any text.
-fn is_shown(shown: &str, line: &str) -> bool {
+pub(crate) fn is_shown(shown: &str, line: &str) -> bool {
     let mut parts = shown.split('…');
     let Some(mut rest) = line.strip_prefix(parts.next().unwrap()) else { return false };
     let mut parts: Vec<_> = parts.collect();

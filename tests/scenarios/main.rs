@@ -33,6 +33,7 @@ mod offer; // what the host's enforcer believes of what the agent hands to it
 mod power; // kill -9 at any moment
 mod probation; // a generation on trial: confirmed, undone, superseded
 mod pull; // bundles from a web server: real, slow, broken or hostile
+mod push; // the listener: certificates, roles, uploads by offset, abuse
 mod service; // under a service manager; the environment
 mod state; // lost, rotten and disagreeing copies; a full disk
 mod vectors; // golden bundles

@@ -87,3 +87,6 @@ impl Shared {
         place.map_err(|_| RequestError::Places { what: "uploads", limit: UPLOADS })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+use super::*;
+
+/// The API over a loop that knows only one answer.
+fn made() -> (TempDir, Remote) {
+    let folder = tempfile::tempdir().unwrap();
+    let (calls, mut queue) = mpsc::channel::<Request>(32);
+    tokio::spawn(async move {
+        while let Some(Request { reply, .. }) = queue.recv().await {
+            let _left = reply.send(Ok(json!({ "state": "ok" })));
+        }
+    });
+    let spool = Spool::open(&folder.path().join("push"), 0).unwrap();
+    (folder, Remote::with_pace(calls, Hub::new(0), spool, Duration::ZERO, 1))
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+fn connect(remote: &Remote) -> DuplexStream {
+    let (ours, theirs) = tokio::io::duplex(64 << 10);
+    let remote = remote.clone();
+    tokio::spawn(async move { remote.serve(theirs, "casemate://LU/operator/ops-1".parse().unwrap()).await });
+    ours
+}
+
+/// What comes back until the other side ends it, or we do.
+async fn told(mut stream: DuplexStream, bytes: &[u8]) -> Vec<u8> {
+    // A server that has seen enough may have closed its side.
+    let _sent = stream.write_all(bytes).await;
+    let _closed = stream.shutdown().await;
+    let mut answer = Vec::new();
+    let _read = stream.read_to_end(&mut answer).await;
+    answer
+}
+
+async fn is_served(remote: &Remote) {
+    let answer = told(connect(remote), b"GET /v1/health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK"), "{}", String::from_utf8_lossy(&answer));
+}
+
+/// Numbers that are the same each time (Marsaglia, "Xorshift RNGs", 2003).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 11).unwrap() % limit
+    }
+}
+
+const SAMPLES: &[&[u8]] = &[
+    b"GET /v1/health HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"POST /v1/bundles HTTP/1.1\r\nHost: a\r\nContent-Type: application/vnd.casemate.bundle\r\nContent-Length: 4\r\n\r\nxxxx",
+    b"POST /v1/bundles HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nx\r\n0\r\n\r\n",
+    b"PATCH /v1/uploads/00 HTTP/1.1\r\nHost: a\r\nUpload-Offset: -1\r\nUpload-Length: 99999999999999999999\r\n\r\n",
+    b"POST /v1/receipts/1/taken HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nxxxxx",
+    b"GET /v1/files/groups/../../../etc/passwd HTTP/1.1\r\nHost: a\r\nRange: bytes=9-1,-\r\n\r\n",
+    b"GET /v1/events?after=%ff&after HTTP/1.1\r\nLast-Event-ID: \xff\r\n folded: yes\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"GET http://[::1]:99999/v1/health HTTP/1.1\r\nHost: \0\r\n\r\n",
+    b"OPTIONS * HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nExpect: 200-maybe\r\n\r\n",
+];
+
+#[test]
+fn ten_thousand_malformed_requests_neither_panic_nor_hold_up_others() {
+    block_on(async {
+        let (folder, remote) = made();
+        let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+        for round in 0..10_000 {
+            let mut request = SAMPLES[numbers.below(SAMPLES.len())].to_vec();
+            for _ in 0..numbers.below(6) {
+                let at = numbers.below(request.len());
+                match numbers.below(3) {
+                    0 => request[at] = u8::try_from(numbers.below(256)).unwrap(),
+                    1 => drop(request.drain(at..(at + 3).min(request.len()))),
+                    _ => request.insert(at, b"\r\n:%\0 "[numbers.below(6)]),
+                }
+                if request.is_empty() {
+                    request.push(0);
+                }
+            }
+            told(connect(&remote), &request).await;
+            if round % 1000 == 0 {
+                is_served(&remote).await;
+            }
+        }
+        is_served(&remote).await;
+        let left: Vec<_> = std::fs::read_dir(folder.path().join("push")).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+        assert_eq!(remote.shared.uploads.available_permits(), UPLOADS);
+    });
+}
+
+#[test]
+fn a_head_without_an_end_is_cut_off_at_its_limit() {
+    block_on(async {
+        let (_folder, remote) = made();
+        let endless = [b"GET /v1/health HTTP/1.1\r\nX: ".to_vec(), vec![b'x'; 60 << 10]].concat();
+        let answer = told(connect(&remote), &endless).await;
+        assert!(answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
+        let many = [b"GET /v1/health HTTP/1.1\r\n".to_vec(), b"A: b\r\n".repeat(101), b"\r\n".to_vec()].concat();
+        assert!(told(connect(&remote), &many).await.starts_with(b"HTTP/1.1 431"));
+    });
+}
+
+#[test]
+fn who_sends_slowly_holds_up_nobody() {
+    block_on(async {
+        let (_folder, remote) = made();
+        let mut slow = Vec::new();
+        for _ in 0..60 {
+            let mut stream = connect(&remote);
+            stream.write_all(b"GET /v1/health HTTP/1.1\r\nHo").await.unwrap();
+            slow.push(stream);
+        }
+        for _ in 0..UPLOADS + 1 {
+            let mut stream = connect(&remote);
+            let head = b"POST /v1/bundles HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nContent-Type: application/vnd.casemate.bundle\r\n\r\nx";
+            stream.write_all(head).await.unwrap();
+            slow.push(stream);
+        }
+        is_served(&remote).await;
+        // The last upload found no place, and was told so.
+        let mut answer = [0; 12];
+        slow.last_mut().unwrap().read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 503");
+    });
+}
+
+#[test]
+fn one_certificate_that_asks_without_end_is_slowed_down_and_others_are_not() {
+    block_on(async {
+        let (_folder, remote) = made();
+        let slowed =
+            Remote::with_pace(remote.calls, remote.hub, remote.shared.spool.clone(), Duration::from_secs(3600), 2);
+        is_served(&slowed).await;
+        is_served(&slowed).await;
+        let greedy: CertificateName = "casemate://LU/operator/ops-1".parse().unwrap();
+        let mut waits = std::pin::pin!(slowed.shared.pace(&greedy));
+        let waiting = std::future::poll_fn(|context| std::task::Poll::Ready(waits.as_mut().poll(context).is_pending()));
+        assert!(waiting.await);
+        slowed.shared.pace(&"casemate://LU/operator/ops-2".parse().unwrap()).await;
+    });
+}
