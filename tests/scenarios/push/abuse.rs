@@ -1,7 +1,6 @@
 //! Whoever means no good: others are still served.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::Duration;
 
 use casemate_agent::transport::push::Limits;
@@ -12,15 +11,14 @@ use super::station::Station;
 fn what_is_no_handshake_costs_nobody_anything() {
     let limits = Limits { handshake: Duration::from_secs(2), handshake_burst: 500, ..Limits::default() };
     let station = Station::with(limits, 0);
-    let at = ("127.0.0.1", station.port);
     for bytes in [&b"GET / HTTP/1.0\r\n\r\n"[..], b"\x16\x03\x01", b"", &[0xff; 4096], &[0x16; 40_000]] {
         for _ in 0..20 {
-            let mut stream = TcpStream::connect(at).unwrap();
+            let mut stream = station.knock().unwrap();
             let _sent = stream.write_all(bytes);
         }
     }
     // Slow ones: a byte, and then silence. They are given up, and only so many of them are inside at once.
-    let mut slow: Vec<_> = (0..40).map(|_| TcpStream::connect(at).unwrap()).collect();
+    let mut slow: Vec<_> = (0..40).map(|_| station.knock().unwrap()).collect();
     for stream in &mut slow {
         let _sent = stream.write_all(&[0x16]);
     }

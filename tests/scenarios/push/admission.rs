@@ -1,13 +1,13 @@
 //! Who comes in, with what, and for how long.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 use casemate_tests::authority::{Algorithm, Authority, Holder, Subject, Wish};
 use casemate_tests::repository::signed_at;
 
-use super::station::Station;
+use super::station::{Station, knock};
 
 /// What `openssl s_client` says of a request for health.
 fn s_client(station: &Station, holder: &Holder, options: &str) -> String {
@@ -216,7 +216,7 @@ fn an_open_connection_ends_when_its_certificate_expires() {
 #[test]
 fn without_certificate_or_authority_nobody_listens() {
     let station = Station::open();
-    let reached = || TcpStream::connect(("127.0.0.1", station.port)).is_ok();
+    let reached = || station.knock().is_ok();
     let holder = station.client("service");
     assert!(station.curl(&holder, "/v1/health").status == 200 && reached());
     let open = Kept::open(&station, &holder);
@@ -236,6 +236,6 @@ fn no_address_in_a_certificate_is_looked_up() {
     assert_eq!(station.curl(&holder, "/v1/health").status, 200);
     assert_eq!(trap.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     // Control: whoever does connect is seen.
-    let _caught = TcpStream::connect(address).unwrap();
+    let _caught = knock(address).unwrap();
     assert!(trap.accept().is_ok());
 }

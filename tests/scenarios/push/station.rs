@@ -1,5 +1,6 @@
 //! An enrolled appliance that listens.
 
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -101,6 +102,11 @@ impl Station {
         Self { appliance, site, authority, own, port, clock: time, credentials, stop, serving }
     }
 
+    /// Connects, and says nothing.
+    pub(super) fn knock(&self) -> std::io::Result<TcpStream> {
+        knock(([127, 0, 0, 1], self.port).into())
+    }
+
     /// Moves the agent's wall clock.
     pub(super) fn set_clock(&self, days: i64) {
         let seconds = i64::try_from(signed_at().unix()).unwrap() + days * 86_400;
@@ -161,6 +167,12 @@ impl Station {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         Reply { status: status.parse().unwrap(), body: body.into(), said }
     }
+}
+
+/// Connects to `address` on this machine.
+pub(super) fn knock(address: SocketAddr) -> std::io::Result<TcpStream> {
+    #[expect(clippy::disallowed_methods, reason = "a client of the test")]
+    TcpStream::connect(address)
 }
 
 impl Drop for Station {
