@@ -30,6 +30,7 @@ mod local_api; // every route against its description; the session of docs/api.m
 mod local_sockets; // the local API: roles, ranges, events, limits
 mod neighbours; // what one owner signs about another's content
 mod offer; // what the host's enforcer believes of what the agent hands to it
+mod offline; // 400 days without anybody, then one stick
 mod power; // kill -9 at any moment
 mod probation; // a generation on trial: confirmed, undone, superseded
 mod pull; // bundles from a web server: real, slow, broken or hostile

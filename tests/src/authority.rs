@@ -278,12 +278,12 @@ impl Authority {
         Self { certificate: holder.certificate, issuer, now: self.now }
     }
 
-    /// A revocation list of `revoked`, written `age` days before now and good for 90 days: DER.
+    /// A revocation list of `revoked`, written `age` days before now and good for `days`: DER.
     ///
     /// # Panics
     /// Never in practice.
     #[must_use]
-    pub fn crl_aged(&self, revoked: &[&Holder], age: i64) -> Vec<u8> {
+    pub fn crl_lasting(&self, revoked: &[&Holder], age: i64, days: i64) -> Vec<u8> {
         let revoke = |holder: &&Holder| RevokedCertParams {
             serial_number: SerialNumber::from_slice(&holder.serial),
             revocation_time: time(self.now, -age),
@@ -292,13 +292,19 @@ impl Authority {
         };
         let params = CertificateRevocationListParams {
             this_update: time(self.now, -age),
-            next_update: time(self.now, 90 - age),
+            next_update: time(self.now, days - age),
             crl_number: SerialNumber::from(self.now),
             issuing_distribution_point: None,
             revoked_certs: revoked.iter().map(revoke).collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
         params.signed_by(&self.issuer).unwrap().der().to_vec()
+    }
+
+    /// [`Self::crl_lasting`] for 90 days.
+    #[must_use]
+    pub fn crl_aged(&self, revoked: &[&Holder], age: i64) -> Vec<u8> {
+        self.crl_lasting(revoked, age, 90)
     }
 
     /// [`Self::crl_aged`] of today.

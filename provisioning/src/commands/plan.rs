@@ -83,6 +83,10 @@ fn warnings(site: &Site, composition: &Composition, now: UtcTime) -> Vec<String>
         if !site.inventory.iter().any(|row| row.boundary.as_ref() == Some(name)) {
             warnings.push(format!("no line of appliances.csv names boundary {name}"));
         }
+        if boundary.allow.listen.is_some() && site.authority.is_none() {
+            let what = "it listens, but the site has no authority whose certificates could open it: `casemate ca init`";
+            warnings.push(format!("boundary {name}: {what}"));
+        }
         warnings.extend(remarks(&boundary.allow, now).into_iter().map(|remark| format!("boundary {name}: {remark}")));
     }
     warnings.extend(transport::warnings(site, now));

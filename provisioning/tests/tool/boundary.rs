@@ -341,6 +341,22 @@ fn listing(scene: &Scene, folder: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_listener_is_checked_and_told_like_every_other_entry() {
+    let scene = demo();
+    scene.publish();
+    let text = scene.read("site/boundary/clinics.toml") + "\n[listen]\nport = 8443\nfrom = [\"10.20.3.0/24\"]\n";
+    scene.write("site/boundary/clinics.toml", &text);
+    scene.ok(&["boundary", "check"]).says("  listen 8443 from 10.20.3.0/24");
+    scene.ok(&["boundary", "diff"]).says("listen 8443 from 10.20.3.0/24");
+    scene
+        .ok(&["plan"])
+        .says("listen 8443 from 10.20.3.0/24")
+        .says("boundary clinics: it listens, but the site has no authority");
+    scene.ok(&["ca", "init"]);
+    assert!(!scene.ok(&["plan"]).stderr.contains("it listens"));
+}
+
+#[test]
 fn a_bundle_carries_the_boundary_of_those_it_addresses_and_says_what_it_allows() {
     let scene = demo();
     scene.write("site/boundary/wards.toml", FLOW);

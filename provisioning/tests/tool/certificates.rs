@@ -303,3 +303,26 @@ fn certificates_of_another_authority_or_name_do_not_pass_for_ours() {
     scene.write("site/ca/certificates/appliance/lux-009.pem", &good);
     scene.run(&["plan"]).refused("site-invalid").says("this is no certificate of casemate://LU/appliance/lux-009");
 }
+
+#[test]
+fn one_authority_follows_another_as_the_page_says_and_nobody_is_locked_out() {
+    let scene = certified();
+    scene.ok(&["ca", "issue", "appliance", "lux-001"]);
+    scene.ok(&["ca", "issue", "operator", "ops-1", "--key-out", "ops.key"]);
+    scene.publish();
+    let page =
+        fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/certificates.md")).unwrap();
+    let (_, steps) = page.split_once("```\nmkdir").unwrap();
+    let steps = format!("mkdir{}", steps.split_once("```").unwrap().0);
+    let tool = format!("{} --now {}", env!("CARGO_BIN_EXE_casemate"), scene.now);
+    let script = steps.replace("casemate ca", &format!("{tool} ca"));
+    let run = Command::new("sh").current_dir(scene.root()).args(["-euc", &script]).output().unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let (good, text) = verify(&scene, "site/ca/certificates/appliance/lux-001.pem", "sslclient");
+    assert!(good, "by the new authority: {text}");
+    let (good, _) = verify(&scene, "site/ca/certificates/operator/ops-1.pem", "sslclient");
+    assert!(!good, "still by the old one");
+    let plan = scene.ok(&["plan"]);
+    plan.says("certificate renewed until").says("accepts certificates of 2 authorities");
+    assert!(scene.ok(&["ca", "list"]).stdout.contains("ops-1"), "what the first one issued stays known");
+}

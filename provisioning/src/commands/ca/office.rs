@@ -139,7 +139,11 @@ impl Office {
 pub(super) fn found(layout: &Layout, issuer: &Issuer, crl: &Crl) -> Result<(), Failure> {
     file::create_folder(&layout.file(folder::FOLDER))?;
     file::replace(&layout.file(REVOKED), pem::encode(pem::CRL, &crl.der).as_bytes())?;
-    file::replace(&layout.file(register::FILE), Register::default().text().as_bytes())?;
+    let register = layout.file(register::FILE);
+    // One authority may follow another; what the first one issued stays known.
+    if !register.exists() {
+        file::replace(&register, Register::default().text().as_bytes())?;
+    }
     let certificate = pem::encode(pem::CERTIFICATE, &issuer.authority.der);
     Ok(file::create(&layout.file(folder::AUTHORITY), certificate.as_bytes(), Audience::Everybody)?)
 }

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use casemate_protocol::boundary::{
-    Boundary, BoundaryError, Direction, Envelope, FORMAT, Flow, FlowProtocol, Link, Peer, PeerProtocol, Pins, Policy,
-    Ports, Purpose,
+    Boundary, BoundaryError, Direction, Envelope, FORMAT, Flow, FlowProtocol, Link, Listen, Peer, PeerProtocol, Pins,
+    Policy, Ports, Purpose,
 };
 use casemate_protocol::device::id::{Jurisdiction, Name, Owner};
 use serde::Deserialize;
@@ -24,6 +24,7 @@ struct Written {
     peer: Vec<Spanned<PeerWritten>>,
     #[serde(default)]
     flow: Vec<Spanned<FlowWritten>>,
+    listen: Option<Spanned<ListenWritten>>,
     #[serde(default)]
     link: LinkWritten,
     observe_until: Option<Spanned<String>>,
@@ -53,6 +54,15 @@ struct FlowWritten {
     from: Option<Spanned<String>>,
     ports: Option<Spanned<String>>,
     tenant: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListenWritten {
+    port: Spanned<u16>,
+    from: Vec<Spanned<String>>,
+    /// As [`LinkWritten::observe_until`].
+    observe_until: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -93,6 +103,9 @@ pub(crate) fn parse(
         judging.flow(entry);
     }
     judging.full = false;
+    if let Some(listen) = &written.listen {
+        judging.listen(listen);
+    }
     judging.link(&written.link);
     if let Some(at) = &written.observe_until
         && let Some(until) = judging.reading.value(at, "write it as \"2026-12-01T00:00:00Z\"")
@@ -208,6 +221,26 @@ impl Judging<'_> {
         }
     }
 
+    fn listen(&mut self, entry: &Spanned<ListenWritten>) {
+        let written = entry.get_ref();
+        let networks: Vec<_> = written.from.iter().map(|network| self.reading.network(network)).collect();
+        if let Some(mut from) = networks.into_iter().collect::<Option<Vec<_>>>() {
+            // The order means nothing, and neither does saying one twice.
+            from.sort();
+            from.dedup();
+            let port = *written.port.get_ref();
+            self.admit(entry, |allow| allow.listen = Some(Listen { port, from }));
+        }
+        if let Some(at) = &written.observe_until {
+            self.misplaced(at, "listen");
+        }
+    }
+
+    fn misplaced(&mut self, at: &Spanned<String>, table: &str) {
+        let what = format!("observe_until stands in [{table}]");
+        self.reading.wrong(at, what, "write it at the top, before the first [");
+    }
+
     fn link(&mut self, written: &LinkWritten) {
         for at in &written.gateways {
             let known = |link: &Link, address| link.gateways.contains(&address);
@@ -223,7 +256,7 @@ impl Judging<'_> {
             self.admit(at, |allow| allow.link.dhcp = true);
         }
         if let Some(at) = &written.observe_until {
-            self.reading.wrong(at, "observe_until stands in [link]", "write it at the top, before the first [");
+            self.misplaced(at, "link");
         }
     }
 }

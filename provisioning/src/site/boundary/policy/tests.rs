@@ -122,6 +122,38 @@ fn what_goes_beyond_the_envelope_is_named_with_its_line() {
         .unwrap();
 }
 
+const LISTEN: &str = "[listen]\nport = 8443\nfrom = [\"10.20.2.0/24\", \"10.20.0.5\", \"10.20.0.5\"]\n";
+
+#[test]
+fn a_listener_is_named_with_who_may_connect() {
+    let read = parse(LISTEN, Some("networks = [\"10.20.0.0/16\"]\n")).unwrap();
+    assert_eq!(read.allow.entries(), ["listen 8443 from 10.20.0.5 10.20.2.0/24"]);
+    for (from, to, inside, expected) in [
+        (
+            "8443",
+            "443",
+            None,
+            "boundary/b.toml:1: listen 443 from 10.20.0.5 10.20.2.0/24: the agent may not bind ports",
+        ),
+        ("8443", "\"8443\"", None, "boundary/b.toml:2: "),
+        ("10.20.2.0/24", "0.0.0.0/0", None, "boundary/b.toml:3: \"0.0.0.0/0\" is no network"),
+        ("port = 8443\n", "", None, "boundary/b.toml:1: missing field `port`"),
+        ("from", "form", None, "boundary/b.toml:3: unknown field `form`"),
+        ("port", "observe_until = \"2026-12-01T00:00:00Z\"\nport", None, "observe_until stands in [listen]"),
+        (
+            "8443",
+            "8443",
+            Some("networks = [\"10.20.0.0/24\"]\n"),
+            "boundary/b.toml:1: 10.20.2.0/24 is beyond the envelope",
+        ),
+    ] {
+        let error = parse(&LISTEN.replacen(from, to, 1), inside).unwrap_err();
+        assert!(error.contains(expected), "{expected}\n{error}");
+    }
+    let nobody = parse("[listen]\nport = 8443\nfrom = []\n", None).unwrap_err();
+    assert!(nobody.contains("nobody could connect"), "{nobody}");
+}
+
 #[test]
 fn more_flows_than_a_policy_holds_are_refused_at_the_first_too_many() {
     let flow = |port: usize| FLOW.replace("8448", &(1000 + port).to_string());
