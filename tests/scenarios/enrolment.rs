@@ -3,7 +3,7 @@
 use casemate_agent::local_api::answer::EnrolmentState;
 use casemate_agent::local_api::call::Call;
 use casemate_protocol::code::Code;
-use casemate_protocol::device::enrolment::EnrolmentGrant;
+use casemate_protocol::device::enrolment::{EnrolmentGrant, EnrolmentRequest};
 use casemate_tests::appliance::Appliance;
 use casemate_tests::repository::Site;
 
@@ -91,6 +91,30 @@ fn the_request_is_the_same_each_time_and_holds_no_private_key() {
         let seed = casemate_protocol::encoding::to_hex(&key[16..48]);
         assert!(!String::from_utf8_lossy(&first).contains(&seed));
     }
+}
+
+#[test]
+fn openssl_reads_the_certificate_request_as_proof_of_the_tls_key_and_nothing_else() {
+    let appliance = Appliance::new(AGENT);
+    let request = EnrolmentRequest::parse(&appliance.request()).unwrap();
+    let der = casemate_protocol::encoding::from_base64(request.request.csr.as_ref().unwrap()).unwrap();
+    let (good, bad) = (appliance.path("good.csr"), appliance.path("bad.csr"));
+    std::fs::write(&good, &der).unwrap();
+    std::fs::write(&bad, [&der[..der.len() - 1], &[der[der.len() - 1] ^ 1]].concat()).unwrap();
+    let openssl = |file: &std::path::Path| {
+        let arguments = ["req", "-inform", "DER", "-verify", "-noout", "-subject", "-pubkey", "-in"];
+        let output = std::process::Command::new("openssl").args(arguments).arg(file).output();
+        let output = output.expect("openssl is missing: apt-get install openssl");
+        (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let (verified, said) = openssl(&good);
+    assert!(verified && said.contains("verify OK"), "{said}");
+    assert!(said.lines().any(|line| line.trim_end() == "subject="), "{said}");
+    let public = casemate_protocol::encoding::from_hex(&appliance.keys().tls.keyval.public).unwrap();
+    let spki = casemate_tests::authority::ed25519_spki(public.as_slice().try_into().unwrap());
+    assert!(said.contains(&casemate_protocol::encoding::to_base64(&spki)), "{said}");
+    let (_, said) = openssl(&bad);
+    assert!(!said.contains("verify OK"), "{said}");
 }
 
 #[test]

@@ -153,9 +153,9 @@ impl Explain for AuthorityError {
             Self::RequestKey(_) => "Fetch a new enrolment request from the appliance.".into(),
             Self::Unknown(_) => "Enrol it first: `casemate appliance enrol`.".into(),
             Self::Pending(id) => format!("Compare the words, then run `casemate appliance confirm {id} --words …`."),
-            Self::NoRequest(id) => {
-                format!("Fetch a new request (`casemate-agent enrol request`) and run `casemate appliance enrol` with --id {id}.")
-            }
+            Self::NoRequest(id) => format!(
+                "Fetch a new request with a newer program (`casemate-agent enrol request`) and run `casemate appliance enrol` with --id {id}; an appliance that is enrolled already gives none and has to be enrolled anew."
+            ),
             Self::NotIssued { kind, id } => format!("Issue one: `casemate ca issue {kind} {id}`; see `casemate ca list`."),
             Self::Serial { .. } => "Run `casemate ca list --all` to see the serial numbers.".into(),
             Self::Revoked { kind, .. } if *kind == CertificateKind::Appliance => {

@@ -57,7 +57,7 @@ pub(crate) fn warnings(site: &Site, now: UtcTime) -> Vec<String> {
         let id = &row.id;
         match usable(site, folder, id) {
             Err(why) => {
-                warnings.push(format!("{id} {why} and makes no connections: `casemate ca issue appliance {id}`"))
+                warnings.push(format!("{id} {why} and makes no connections: `casemate ca issue appliance {id}`"));
             }
             Ok(chain) if chain[0].not_after <= now.plus_days(WARNING_DAYS) => warnings.push(format!(
                 "the certificate of {id} holds until {}: `casemate ca renew appliance {id}`",

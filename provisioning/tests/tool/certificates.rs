@@ -18,7 +18,7 @@ fn certified() -> Scene {
 #[track_caller]
 fn openssl(scene: &Scene, args: &[&str]) -> (bool, String) {
     let output = Command::new("openssl").current_dir(scene.root()).args(args).output();
-    let output = output.expect("openssl is absent: apt-get install openssl");
+    let output = output.unwrap_or_else(|error| panic!("{error}: apt-get install openssl"));
     let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     (output.status.success(), text.concat())
 }
