@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::boundary::force::Force;
 use crate::boundary::process::{Confinement, Ports};
 use crate::config::Config;
 
@@ -13,7 +14,7 @@ pub(super) fn of_command(config: &Config) -> Confinement {
 }
 
 /// The confinement of the daemon.
-pub(super) fn of(config: &Config, connect: Ports) -> Confinement {
+pub(super) fn of(config: &Config, force: &Force) -> Confinement {
     let mut write = vec![above_what_is_missing(&config.state)];
     write.extend(config.local.iter().filter_map(|socket| Some(above_what_is_missing(socket.path.parent()?))));
     Confinement {
@@ -22,7 +23,8 @@ pub(super) fn of(config: &Config, connect: Ports) -> Confinement {
         write,
         mounts: config.stick.iter().cloned().collect(),
         execute: vec![config.program.clone()],
-        connect,
+        connect: Ports::Only(force.ports()),
+        bind: force.policy.listen.iter().map(|listen| listen.port).collect(),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::boundary::confined::Confined;
 use crate::boundary::force::Force;
 use crate::boundary::foreign_file::ForeignFileError;
 use crate::boundary::handover::Handover;
-use crate::boundary::process::{Ports, confine};
+use crate::boundary::process::confine;
 use crate::boundary::status::EnforcerStatus;
 use crate::config::{Config, Enforcement};
 use crate::exit::Failure;
@@ -46,7 +46,7 @@ impl Run {
         let config = setup.load()?;
         is_enforced(&config)?;
         let force = Force::read(Handover::of(&config.state).folder());
-        let layers = confine(&confinement::of(&config, Ports::Only(force.ports())))?;
+        let layers = confine(&confinement::of(&config, &force))?;
         telemetry::start(asked.unwrap_or(config.log));
         let config = Config { confined: Confined { force: Some(force), layers: Some(layers) }, ..config };
         let socket = config.admin_socket().to_owned();

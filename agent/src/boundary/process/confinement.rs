@@ -40,8 +40,10 @@ pub struct Confinement {
     pub mounts: Vec<PathBuf>,
     /// Programs that may be started beside this one.
     pub execute: Vec<PathBuf>,
-    /// Ports at which TCP connections may be asked for. Binding a TCP port is refused unless this is [`Ports::Any`].
+    /// Ports at which TCP connections may be asked for.
     pub connect: Ports,
+    /// TCP ports that may be bound, where `connect` limits ports at all.
+    pub bind: BTreeSet<u16>,
 }
 
 /// Which layers hold.
@@ -98,7 +100,7 @@ impl Confinement {
     /// Nothing but what every process of this program needs.
     #[must_use]
     pub fn bare(connect: Ports) -> Self {
-        Self { read: Vec::new(), write: Vec::new(), mounts: Vec::new(), execute: Vec::new(), connect }
+        Self { read: Vec::new(), write: Vec::new(), mounts: Vec::new(), execute: Vec::new(), connect, bind: BTreeSet::new() }
     }
 
     /// Where the rules for `mounts` stand.

@@ -35,7 +35,7 @@ pub fn enter(confinement: &Confinement) -> Result<bool, ConfineError> {
     let rules = create(ports).map_err(ConfineError::Landlock)?;
     let rules = allow_program(rules, confinement)?;
     let rules = allow_files(rules, confinement)?;
-    let rules = allow_ports(rules, &confinement.connect).map_err(ConfineError::Landlock)?;
+    let rules = allow_ports(rules, confinement).map_err(ConfineError::Landlock)?;
     let status = rules.restrict_self().map_err(ConfineError::Landlock)?;
     let holds =
         matches!(status.landlock, LandlockStatus::Available { effective_abi, .. } if effective_abi >= WITH_PORTS);
@@ -86,11 +86,14 @@ fn allow_files(rules: RulesetCreated, confinement: &Confinement) -> Result<Rules
     Ok(rules)
 }
 
-fn allow_ports(mut rules: RulesetCreated, ports: &Ports) -> Result<RulesetCreated, landlock::RulesetError> {
-    if let Ports::Only(ports) = ports {
-        for port in ports {
-            rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
-        }
+fn allow_ports(
+    mut rules: RulesetCreated,
+    confinement: &Confinement,
+) -> Result<RulesetCreated, landlock::RulesetError> {
+    let Ports::Only(connect) = &confinement.connect else { return Ok(rules) };
+    let connect = connect.iter().map(|port| (*port, AccessNet::ConnectTcp));
+    for (port, access) in connect.chain(confinement.bind.iter().map(|port| (*port, AccessNet::BindTcp))) {
+        rules = rules.add_rule(NetPort::new(port, access))?;
     }
     Ok(rules)
 }

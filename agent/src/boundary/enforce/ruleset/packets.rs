@@ -1,6 +1,6 @@
 //! The table `inet casemate`: packets in, out and forwarded.
 
-use casemate_protocol::boundary::{Direction, Flow, FlowProtocol, Peer, Policy};
+use casemate_protocol::boundary::{Direction, Flow, FlowProtocol, Listen, Peer, Policy};
 
 use super::address::{Named, family};
 use super::{GROUP, Host, SNAPLEN, TABLE, Text};
@@ -70,6 +70,7 @@ fn output(text: &mut Text, policy: &Policy, host: &Host, named: &Named) {
         text.line("fib daddr type { broadcast, multicast, anycast } goto beyond_out");
         if let Some(agent) = host.agent {
             policy.peers.iter().for_each(|peer| peer_out(text, peer, agent));
+            policy.listen.iter().for_each(|listen| listener_out(text, listen, agent));
             // Flows are for workloads. Packets without a socket, such as a last ACK, go on. Of root the kernel sends too.
             if agent != 0 {
                 text.line(&format!("meta skuid {agent} goto beyond_out"));
@@ -91,6 +92,7 @@ fn input(text: &mut Text, policy: &Policy, host: &Host, named: &Named) {
         asked_in(text, named);
         if host.agent.is_some() {
             policy.peers.iter().for_each(|peer| peer_in(text, peer));
+            policy.listen.iter().for_each(|listen| listener_in(text, listen));
         }
         policy.flows.iter().for_each(|flow| flow_in(text, flow));
         // Whichever router it was: the error quotes a packet that was allowed.
@@ -147,6 +149,23 @@ fn peer_in(text: &mut Text, peer: &Peer) {
     let Ok(network) = peer.network() else { return };
     let from = format!("{} saddr {network} tcp sport {}", family(&network), peer.port);
     text.line(&format!("{from} {BACK} counter accept comment \"peer {}\"", peer.id));
+}
+
+fn listener_in(text: &mut Text, Listen { port, from }: &Listen) {
+    for network in from {
+        let from = format!("{} saddr {network} tcp dport {port}", family(network));
+        text.line(&format!("{from} {THERE} counter accept comment \"listener\""));
+    }
+}
+
+/// Whoever else has the port gets no connection: the first answer has to be the agent's. Later packets are judged
+/// without the user, because until it accepts them connections belong to nobody.
+fn listener_out(text: &mut Text, Listen { port, from }: &Listen, agent: u32) {
+    for network in from {
+        let to = format!("{} daddr {network} tcp sport {port} {BACK}", family(network));
+        text.line(&format!("{to} tcp flags & syn == syn meta skuid {agent} counter accept comment \"listener\""));
+        text.line(&format!("{to} tcp flags & syn == 0x0 counter accept comment \"listener\""));
+    }
 }
 
 fn flow_out(text: &mut Text, flow: &Flow) {

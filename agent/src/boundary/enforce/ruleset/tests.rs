@@ -17,7 +17,8 @@ fn host() -> Host {
 #[test]
 fn the_rules_of_a_policy_are_those_reviewed() {
     policy().check().unwrap();
-    assert_eq!(Ruleset::render(&policy(), &host()).text(), include_str!("policy.nft"));
+    let rendered = Ruleset::render(&policy(), &host());
+    assert_eq!(rendered.text(), include_str!("policy.nft"));
 }
 
 #[test]
