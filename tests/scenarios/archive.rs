@@ -321,12 +321,12 @@ fn an_object_shared_with_an_owner_that_does_not_verify_may_stand_early() {
 }
 
 #[test]
-fn a_manifest_that_waits_for_what_cannot_come_is_not_supported() {
+fn a_manifest_that_waits_for_what_cannot_come_is_refused() {
     let (mut site, _) = sample();
-    site.owner("group.labs").apply.confirm = vec!["control-plane".into()];
+    site.owner("group.labs").apply.confirm = vec!["headquarters".into()];
     let verdict = verdict(&site, "lux-002", &site.issue().bundle().bytes()).unwrap();
     let codes = verdict.addressee.owners.iter().filter_map(|owner| Some(owner.outcome.as_ref().err()?.code()));
-    assert_eq!(codes.collect::<Vec<_>>(), [Code::UnsupportedManifest]);
+    assert_eq!(codes.collect::<Vec<_>>(), [Code::ManifestInvalid]);
 }
 
 #[test]

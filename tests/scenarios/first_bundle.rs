@@ -211,7 +211,7 @@ fn a_bundle_of_another_jurisdiction_is_refused() {
 }
 
 #[test]
-fn a_manifest_that_waits_for_what_cannot_come_is_not_applied_ungated() {
+fn a_manifest_that_waits_for_a_control_plane_the_boundary_does_not_lead_to_is_not_applied_ungated() {
     let (appliance, mut site) = enrolled();
     site.owner("group.clinics").apply.confirm = vec!["control-plane".into()];
     let report = appliance.import_one(&site.issue().bundle().bytes());

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use super::boundary::{Handed, narrowing};
 use super::duties::Duties;
 use super::error::RuntimeError;
-use super::links::Contacts;
+use super::links::{Contacts, Expectations};
 use super::news;
 use crate::apply::Trees;
 use crate::boundary::connect::Door;
@@ -67,6 +67,8 @@ pub(super) struct Keeper {
     pub(super) restart: watch::Sender<bool>,
     /// What is known of peers and of the listener.
     pub(super) contacts: Contacts,
+    /// What waits for the control plane.
+    pub(super) expectations: Expectations,
     /// What connections are made with, told to the transports.
     pub(super) credentials: watch::Sender<Option<Arc<Credentials>>>,
     /// Why the signed settings of the transports cannot be used, if they cannot.
@@ -120,6 +122,7 @@ impl Keeper {
             told: None,
             stuck: None,
             contacts,
+            expectations: Expectations::default(),
             credentials: watch::Sender::new(None),
             transports_fault: None,
             told_health: None,

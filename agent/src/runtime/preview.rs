@@ -11,7 +11,7 @@ use casemate_protocol::evidence::receipt::{BoundaryOutcome, OwnerOutcome, overal
 use super::composed::settled_generation;
 use super::duties::unfinished;
 use super::keeper::Keeper;
-use super::settle::{offers, refused_code};
+use super::settle::offers;
 use super::standing::blank;
 use crate::exit::Failure;
 use crate::local_api::answer::BundleReport;
@@ -24,7 +24,7 @@ impl Keeper {
         for owner in &verdict.addressee.owners {
             let state = self.store.state().owners.get(&owner.owner).cloned().unwrap_or_default();
             let before = settled_generation(&state).cloned();
-            if let Some(code) = refused_code(owner) {
+            if let Some(code) = self.refused_here(verdict, owner) {
                 owners.push(OwnerOutcome { id: owner.owner.clone(), code, before: before.clone(), after: before });
                 continue;
             }

@@ -1,16 +1,20 @@
 //! Peers that a boundary on trial has to reach.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use casemate_engine::boundary::Event;
+use casemate_protocol::boundary::PeerProtocol;
 use casemate_protocol::device::id::Name;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::error::RuntimeError;
 use super::store_thread::Desk;
 use crate::boundary::connect::Door;
+use crate::transport::tls::{self, Credentials, TlsError};
 
 /// Pause after the first attempts; it doubles from round to round.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -22,15 +26,16 @@ pub(super) struct Reach {
     door: Door,
     desk: Desk,
     wanted: BTreeSet<Name>,
-    attempts: JoinSet<(Name, std::io::Result<()>)>,
+    credentials: watch::Receiver<Option<Arc<Credentials>>>,
+    attempts: JoinSet<(Name, Result<(), TlsError>)>,
     pause: Duration,
     next: Option<Instant>,
 }
 
 impl Reach {
-    pub(super) fn new(door: Door, desk: Desk) -> Self {
+    pub(super) fn new(door: Door, desk: Desk, credentials: watch::Receiver<Option<Arc<Credentials>>>) -> Self {
         let attempts = JoinSet::new();
-        Self { door, desk, wanted: BTreeSet::new(), attempts, pause: FIRST_PAUSE, next: None }
+        Self { door, desk, wanted: BTreeSet::new(), credentials, attempts, pause: FIRST_PAUSE, next: None }
     }
 
     /// When the next round begins by itself.
@@ -54,9 +59,9 @@ impl Reach {
         let is_due = self.next.is_none_or(|next| next <= Instant::now());
         if self.attempts.is_empty() && (now || is_due) {
             for peer in self.wanted.clone() {
-                let door = self.door.clone();
+                let (door, credentials) = (self.door.clone(), self.credentials.borrow().clone());
                 self.attempts.spawn(async move {
-                    let reached = door.peer(&peer).await.map(drop);
+                    let reached = reach(&door, &peer, credentials.as_deref()).await;
                     (peer, reached)
                 });
             }
@@ -86,4 +91,20 @@ impl Reach {
         }
         Ok(())
     }
+}
+
+/// Reaches `peer`: whoever answers has to hold a key the boundary pins. An appliance without a certificate cannot be let
+/// in anywhere; there it counts that somebody accepts the connection.
+async fn reach(door: &Door, peer: &Name, credentials: Option<&Credentials>) -> Result<(), TlsError> {
+    let policy = door.policy();
+    let known = policy.peers.iter().find(|known| known.id == *peer);
+    if let (Some(credentials), Some(known)) = (credentials, known) {
+        let alpn: &[u8] = match known.protocol {
+            PeerProtocol::Https => b"http/1.1",
+            PeerProtocol::Mqtts => b"mqtt",
+        };
+        return tls::connect(door, known, credentials, alpn).await.map(drop);
+    }
+    let connected = door.peer(peer).await;
+    connected.map(drop).map_err(|source| TlsError::Unreached { peer: peer.clone(), source })
 }

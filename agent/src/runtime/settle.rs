@@ -101,7 +101,7 @@ impl Keeper {
         self.keep(verdict)?;
         let boundary = self.boundary_step(verdict)?;
         let accepted = self.acceptance(verdict, boundary.outcome, transport)?;
-        let mut offers = offers(verdict);
+        let mut offers = self.offers_here(verdict);
         let assigned: BTreeSet<Owner> = verdict.addressee.assignment.owners().into_iter().collect();
         let carried = self.supersede(&offers)?;
         let mut first = self.closing(&carried)?;
@@ -214,12 +214,21 @@ impl Keeper {
         Ok(records)
     }
 
+    /// What a verdict offers that can be carried out here.
+    fn offers_here(&self, verdict: &Verdict) -> BTreeMap<Owner, Offer> {
+        let mut offers = offers(verdict);
+        for owner in verdict.addressee.owners.iter().filter(|owner| self.refused_here(verdict, owner).is_some()) {
+            offers.remove(&owner.owner);
+        }
+        offers
+    }
+
     /// The outcomes of owners that are refused by themselves: what they run stays.
     fn refusals_of(&self, verdict: &Verdict) -> Vec<Record> {
         let state = self.store.state();
         let refused = verdict.addressee.owners.iter().filter_map(|owner| {
             let current = state.owners.get(&owner.owner).and_then(update::State::current).cloned();
-            let (id, code) = (owner.owner.clone(), refused_code(owner)?);
+            let (id, code) = (owner.owner.clone(), self.refused_here(verdict, owner)?);
             Some(Record::Outcome(OwnerOutcome { id, code, before: current.clone(), after: current }))
         });
         refused.collect()

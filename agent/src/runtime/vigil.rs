@@ -41,7 +41,7 @@ impl Vigil {
         let (desk, mut duties) = (store.desk(), store.duties());
         // What was on trial when the agent ended goes on at once: nothing has to change first.
         duties.mark_changed();
-        let reach = Reach::new(store.door(), desk.clone());
+        let reach = Reach::new(store.door(), desk.clone(), store.ties().credentials);
         Self { desk, clock, prober, duties, gates: BTreeMap::new(), reach }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use casemate_protocol::bundle::terms::Terms;
+use casemate_protocol::bundle::terms::{CONTROL_PLANE, Terms};
 use casemate_protocol::bundle::window::Window;
 use casemate_protocol::code::Code;
 use casemate_protocol::device::id::Name;
@@ -50,8 +50,13 @@ impl Trial {
             None => Ok(Self { boots: self.boots + 1, since: now.moment, ready: BTreeSet::new(), ..self }),
             Some(passed) if passed < self.terms.deadline_seconds => Ok(self),
             Some(_) => {
-                let silent = self.terms.awaited.difference(&self.ready).next().cloned();
-                let code = if silent.is_some() { Code::ConsumerSilent } else { Code::ProbeFailed };
+                let mut missing = self.terms.awaited.difference(&self.ready);
+                let silent = missing.clone().find(|name| name.as_str() != CONTROL_PLANE).cloned();
+                let code = match (&silent, missing.next()) {
+                    (Some(_), _) => Code::ConsumerSilent,
+                    (None, Some(_)) => Code::ControlPlaneUnreached,
+                    (None, None) => Code::ProbeFailed,
+                };
                 Err(Box::new(self.fail(code, silent, None)))
             }
         }

@@ -19,6 +19,8 @@ pub const MAX_PROBES: usize = 16;
 pub const DEFAULT_DEADLINE_SECONDS: u64 = 600;
 /// For how long probes must hold where it is not stated, seconds.
 pub const DEFAULT_HOLD_SECONDS: u64 = 10;
+/// What is awaited where the control plane has to confirm: no consumer may be called that.
+pub const CONTROL_PLANE: &str = "control-plane";
 /// Longest time for confirmation, seconds: what is not confirmed by then keeps the appliance between two states.
 pub const MAX_DEADLINE_SECONDS: u64 = 86_400;
 
@@ -31,7 +33,7 @@ pub struct Terms {
     pub window: Option<Window>,
     /// Seconds from the switch by which everything is confirmed.
     pub deadline_seconds: u64,
-    /// Consumers that must report ready.
+    /// Consumers that must report ready, and [`CONTROL_PLANE`] where it must be reached.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub awaited: BTreeSet<Name>,
     /// Seconds the probes must hold without a break; absent if there are none.
@@ -44,6 +46,12 @@ impl Terms {
     #[must_use]
     pub fn is_gated(&self) -> bool {
         !self.awaited.is_empty() || self.hold_seconds.is_some()
+    }
+
+    /// The control plane has to be reached.
+    #[must_use]
+    pub fn awaits_control_plane(&self) -> bool {
+        self.awaited.iter().any(|name| name.as_str() == CONTROL_PLANE)
     }
 
     /// Nothing is asked: switch at once, commit at once.
@@ -82,9 +90,9 @@ pub enum TermsError {
     /// Nobody of that name confirms.
     #[error("apply.confirm: {0:?} cannot confirm, \"consumers\" and \"control-plane\" can")]
     Confirm(String),
-    /// There is no transport over which the control plane could be reached.
-    #[error("apply.confirm: \"control-plane\" needs a transport, which this version does not have")]
-    ControlPlane,
+    /// A consumer is called what the control plane is awaited as.
+    #[error("a consumer cannot be called {CONTROL_PLANE}")]
+    Reserved,
     /// Consumers shall confirm and there is none.
     #[error("apply.confirm: consumers shall confirm and the manifest declares none")]
     NoConsumer,
@@ -122,7 +130,6 @@ pub enum TermsError {
 impl Explain for TermsError {
     fn code(&self) -> Code {
         match self {
-            Self::ControlPlane => Code::UnsupportedManifest,
             Self::TooMany { .. } => Code::TooLarge,
             _ => Code::ManifestInvalid,
         }
@@ -143,7 +150,9 @@ impl Manifest {
         if probed && hold >= deadline {
             return Err(TermsError::HoldTooLong { hold_seconds: hold, deadline_seconds: deadline });
         }
-        let awaited = if self.awaits_consumers()? { self.consumers.keys().cloned().collect() } else { BTreeSet::new() };
+        let confirming = self.confirming()?;
+        let consumers = self.consumers.keys().filter(|_| confirming.consumers).cloned();
+        let awaited = consumers.chain(confirming.control_plane).collect();
         Ok(Terms { window, deadline_seconds: deadline, awaited, hold_seconds: probed.then_some(hold) })
     }
 
@@ -154,7 +163,7 @@ impl Manifest {
     /// One is malformed or leads off the appliance.
     pub fn probes(&self) -> Result<Vec<Probe>, TermsError> {
         let mut probes = self.apply.probes.clone();
-        if self.awaits_consumers()? {
+        if self.confirming()?.consumers {
             probes.extend(self.consumers.values().filter_map(|consumer| consumer.ready.clone()).map(Probe::Http));
         }
         for ready in self.consumers.values().filter_map(|consumer| consumer.ready.clone()) {
@@ -167,21 +176,24 @@ impl Manifest {
         Ok(probes)
     }
 
-    fn awaits_consumers(&self) -> Result<bool, TermsError> {
-        let mut awaits = false;
+    fn confirming(&self) -> Result<Confirming, TermsError> {
+        let mut confirming = Confirming::default();
         for who in &self.apply.confirm {
             match who.as_str() {
-                "consumers" => awaits = true,
-                "control-plane" => return Err(TermsError::ControlPlane),
+                "consumers" => confirming.consumers = true,
+                CONTROL_PLANE => confirming.control_plane = CONTROL_PLANE.parse().ok(),
                 other => return Err(TermsError::Confirm(other.chars().take(80).collect())),
             }
         }
-        if awaits && self.consumers.is_empty() { Err(TermsError::NoConsumer) } else { Ok(awaits) }
+        if confirming.consumers && self.consumers.is_empty() { Err(TermsError::NoConsumer) } else { Ok(confirming) }
     }
 
     fn check_consumers(&self) -> Result<(), TermsError> {
         at_most("consumers", self.consumers.len(), MAX_CONSUMERS)?;
         for (name, consumer) in &self.consumers {
+            if name.as_str() == CONTROL_PLANE {
+                return Err(TermsError::Reserved);
+            }
             if let Some(unit) = consumer.unit.as_deref().filter(|unit| !is_unit(unit)) {
                 return Err(TermsError::Unit { consumer: name.clone(), unit: unit.chars().take(80).collect() });
             }
@@ -192,6 +204,14 @@ impl Manifest {
         });
         undeclared.map_or(Ok(()), |(file, consumer)| Err(TermsError::Undeclared { file, consumer }))
     }
+}
+
+/// Who has to confirm.
+#[derive(Default)]
+struct Confirming {
+    consumers: bool,
+    /// Its name, if it has to.
+    control_plane: Option<Name>,
 }
 
 fn at_most(what: &'static str, found: usize, most: usize) -> Result<(), TermsError> {
@@ -265,9 +285,20 @@ mod tests {
     }
 
     #[test]
+    fn the_control_plane_is_awaited_beside_consumers_or_alone() {
+        let alone = apply("\"confirm\":[\"control-plane\"]").unwrap();
+        assert!(alone.is_gated() && alone.awaits_control_plane() && alone.awaited.len() == 1);
+        let both = ",\"apply\":{\"confirm\":[\"control-plane\",\"consumers\"]},\"consumers\":{\"a\":{}}";
+        let both = manifest(both).terms().unwrap();
+        assert!(both.awaits_control_plane() && both.awaited.len() == 2);
+        assert!(!apply("").unwrap().awaits_control_plane());
+    }
+
+    #[test]
     fn what_cannot_be_met_is_refused_and_named() {
         let code = |result: Result<Terms, TermsError>| result.unwrap_err().code();
-        assert_eq!(code(apply("\"confirm\":[\"control-plane\"]")), Code::UnsupportedManifest);
+        let reserved = manifest(",\"consumers\":{\"control-plane\":{}}").terms();
+        assert_eq!(reserved, Err(TermsError::Reserved));
         assert_eq!(code(apply("\"confirm\":[\"consumer\"]")), Code::ManifestInvalid);
         assert_eq!(code(apply("\"confirm\":[\"consumers\"]")), Code::ManifestInvalid);
         assert_eq!(code(apply("\"window\":\"Someday\"")), Code::ManifestInvalid);

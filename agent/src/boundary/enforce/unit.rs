@@ -1,4 +1,4 @@
-//! What systemd is told: `IPAddressAllow=` of the agent's unit follows the peers, and while observing the enforcer is
+//! What systemd is told: `IPAddressAllow=` and `SocketBindAllow=` of the agent's unit follow the policy, and while observing the enforcer is
 //! started again from time to time.
 //!
 //! The unit denies every address off the machine. systemd judges by control group, whatever the process does, so it
@@ -17,7 +17,7 @@ const SYSTEMCTL: &str = "/usr/bin/systemctl";
 /// Starts the enforcer again every hour while it runs.
 const TIMER: &str = "casemate-boundary.timer";
 
-/// A unit whose allowed addresses follow the peers.
+/// A unit whose allowed addresses and port follow the policy.
 #[derive(Clone, Debug)]
 pub struct Unit(String);
 
@@ -28,11 +28,16 @@ impl Unit {
         Self(name)
     }
 
-    /// Lets the unit reach loopback and the peers, from now on and until the machine restarts.
+    /// Lets the unit reach loopback and the peers, and be reached at its port, from now on and until the machine restarts.
     pub(super) fn follow(&self, policy: &Policy) {
         let words = ["set-property", "--runtime", &self.0].map(str::to_owned);
         if !systemctl(words.into_iter().chain(properties(policy))) {
             tracing::warn!(unit = self.0, "systemd did not take the peers' addresses: the agent does not reach them");
+        }
+        // By itself: it counts at the unit's next start only, and must not cost the addresses.
+        let words = ["set-property", "--runtime", &self.0].map(str::to_owned);
+        if !systemctl(words.into_iter().chain(ports(policy))) {
+            tracing::warn!(unit = self.0, "systemd did not take the listener's port: the agent cannot listen");
         }
     }
 }
@@ -64,12 +69,20 @@ fn systemctl(words: impl IntoIterator<Item = String>) -> bool {
 }
 
 fn properties(policy: &Policy) -> Vec<String> {
-    let mut addresses: Vec<_> = policy.peers.iter().map(|peer| peer.address).collect();
+    let peers = policy.peers.iter().map(|peer| peer.address.to_string());
+    let listen = policy.listen.iter().flat_map(|listen| listen.from.iter().map(ToString::to_string));
+    let mut addresses: Vec<String> = peers.chain(listen).collect();
     addresses.sort();
     addresses.dedup();
     // The empty one forgets what was allowed before.
     let fixed = ["IPAddressAllow=".to_owned(), "IPAddressAllow=localhost".to_owned()];
     fixed.into_iter().chain(addresses.iter().map(|address| format!("IPAddressAllow={address}"))).collect()
+}
+
+/// The one port that may be bound.
+fn ports(policy: &Policy) -> Vec<String> {
+    let listen = policy.listen.iter().map(|listen| format!("SocketBindAllow=tcp:{}", listen.port));
+    ["SocketBindAllow=".to_owned()].into_iter().chain(listen).collect()
 }
 
 #[cfg(test)]
@@ -79,5 +92,14 @@ mod tests {
     #[test]
     fn what_was_allowed_before_is_forgotten_first() {
         assert_eq!(properties(&Policy::default()), ["IPAddressAllow=", "IPAddressAllow=localhost"]);
+        assert_eq!(ports(&Policy::default()), ["SocketBindAllow="]);
+    }
+
+    #[test]
+    fn a_listener_has_its_port_and_its_networks() {
+        let listen = serde_json::json!({ "port": 8443, "from": ["10.20.0.0/16"] });
+        let policy: Policy = serde_json::from_value(serde_json::json!({ "listen": listen })).unwrap();
+        assert_eq!(properties(&policy).last().unwrap(), "IPAddressAllow=10.20.0.0/16");
+        assert_eq!(ports(&policy), ["SocketBindAllow=", "SocketBindAllow=tcp:8443"]);
     }
 }

@@ -100,7 +100,14 @@ impl Confinement {
     /// Nothing but what every process of this program needs.
     #[must_use]
     pub fn bare(connect: Ports) -> Self {
-        Self { read: Vec::new(), write: Vec::new(), mounts: Vec::new(), execute: Vec::new(), connect, bind: BTreeSet::new() }
+        Self {
+            read: Vec::new(),
+            write: Vec::new(),
+            mounts: Vec::new(),
+            execute: Vec::new(),
+            connect,
+            bind: BTreeSet::new(),
+        }
     }
 
     /// Where the rules for `mounts` stand.

@@ -86,10 +86,7 @@ fn allow_files(rules: RulesetCreated, confinement: &Confinement) -> Result<Rules
     Ok(rules)
 }
 
-fn allow_ports(
-    mut rules: RulesetCreated,
-    confinement: &Confinement,
-) -> Result<RulesetCreated, landlock::RulesetError> {
+fn allow_ports(mut rules: RulesetCreated, confinement: &Confinement) -> Result<RulesetCreated, landlock::RulesetError> {
     let Ports::Only(connect) = &confinement.connect else { return Ok(rules) };
     let connect = connect.iter().map(|port| (*port, AccessNet::ConnectTcp));
     for (port, access) in connect.chain(confinement.bind.iter().map(|port| (*port, AccessNet::BindTcp))) {

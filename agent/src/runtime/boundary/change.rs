@@ -47,6 +47,14 @@ impl Keeper {
         self.enforced(&self.own_policy())
     }
 
+    /// What would be in force if the boundary of `verdict` were.
+    pub(in crate::runtime) fn policy_with(&self, verdict: &Verdict) -> Policy {
+        match &verdict.addressee.boundary.outcome {
+            Ok(signed) => self.enforced(&signed.policy_after(&self.own_policy())),
+            Err(_) => self.policy_in_force(),
+        }
+    }
+
     /// What `verdict` does to the boundary. A boundary that is refused leaves it as it is, and the receipt says why.
     pub(in crate::runtime) fn boundary_step(&self, verdict: &Verdict) -> Result<BoundaryStep, Failure> {
         let signed = match &verdict.addressee.boundary.outcome {

@@ -16,4 +16,5 @@ mod round_trip;
 mod tending;
 
 pub(super) use contacts::Contacts;
+pub(super) use round_trip::Expectations;
 pub(super) use tending::{Ties, tend};

@@ -56,7 +56,7 @@ fn every_field_is_checked_where_it_stands() {
             "[apply]\nconfirm = [\"consumers\"]\n",
             "4: apply.confirm: consumers shall confirm and the manifest declares none",
         ),
-        ("[apply]\nconfirm = [\"control-plane\"]\n", "4: apply.confirm: \"control-plane\" needs a transport"),
+        ("[apply]\nconfirm = [\"headquarters\"]\n", "4: apply.confirm: \"headquarters\" cannot confirm"),
         ("[apply]\nhold = \"2d\"\n", "4: apply.hold: \"2d\" is no time between"),
         ("[[probe]]\ntcp = \"10.0.0.1:80\"\n", "3: \"10.0.0.1:80\" is no loopback address with a port"),
         ("[[probe]]\ntcp = \"127.0.0.1:1\"\nunit = \"a.service\"\n", "3: a probe asks exactly one thing"),
