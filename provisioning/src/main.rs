@@ -1,6 +1,7 @@
 //! `casemate`: keys, enrolment, plan, sign, check, pack, inspect, verify.
 
 mod authority;
+mod broker;
 mod cli;
 mod commands;
 mod exit;

@@ -28,6 +28,7 @@ mod intake; // the caged child over real files
 mod judge; // one bundle through the judge, shared by the others
 mod local_api; // every route against its description; the session of docs/api.md
 mod local_sockets; // the local API: roles, ranges, events, limits
+mod mqtt; // bundles, receipts and health through a real Mosquitto
 mod neighbours; // what one owner signs about another's content
 mod offer; // what the host's enforcer believes of what the agent hands to it
 mod offline; // 400 days without anybody, then one stick

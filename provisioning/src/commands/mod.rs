@@ -12,6 +12,7 @@ pub(crate) mod key;
 pub(crate) mod man;
 pub(crate) mod pack;
 pub(crate) mod plan;
+pub(crate) mod publish;
 pub(crate) mod receipt;
 pub(crate) mod root;
 pub(crate) mod sign;

@@ -1,14 +1,17 @@
 //! `casemate pack`.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use casemate_protocol::broker::Scope;
 use casemate_protocol::code::{Code, Explain};
 use casemate_protocol::device::id::{ApplianceId, Name};
 use casemate_protocol::tuf::role::Version;
 use serde_json::json;
 
 use super::check::judge;
+use super::publish;
 use crate::cli::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::{bytes, count};
@@ -36,6 +39,8 @@ pub(crate) struct Args {
     /// Take away from the web server's folder what neither this state nor the one before names
     #[arg(long, requires = "dir")]
     prune: bool,
+    #[command(flatten)]
+    broker: publish::Args,
 }
 
 #[derive(Debug, clap::Args)]
@@ -50,6 +55,9 @@ struct Destination {
     /// A folder that a web server serves: the whole repository, for appliances that pull
     #[arg(long, value_name = "DIR", conflicts_with_all = ["appliances", "groups", "since_root"])]
     dir: Option<PathBuf>,
+    /// An MQTT broker: an address, never a name
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    mqtt: Option<SocketAddr>,
 }
 
 impl Destination {
@@ -78,6 +86,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     };
     let bar = context.output.progress(2 * contents.length());
     let judged = judge(context, &site, &state, &whole, &mut |count| bar.inc(count));
+    if let Some(broker) = args.place.mqtt {
+        bar.finish_and_clear();
+        judged?;
+        return publish::run(context, &args.broker, broker, &contents);
+    }
     let written =
         judged.and_then(|_| Ok(archive::write(&contents, &args.place.folder(), &mut |count| bar.inc(count))?));
     bar.finish_and_clear();
@@ -122,17 +135,27 @@ fn publish(context: &Context, site: &Site, state: &State, folder: &Path, unnamed
 }
 
 fn selection(site: &Site, args: &Args) -> Result<Selection, Failure> {
-    if args.appliances.is_empty() && args.groups.is_empty() {
+    let (mut appliances, mut groups) = (args.appliances.clone(), args.groups.clone());
+    if args.place.mqtt.is_some() {
+        // Whoever reads the topic is addressed, and nobody else.
+        for scope in args.broker.scopes()? {
+            match scope {
+                Scope::Appliance(id) => appliances.push(id),
+                Scope::Group(group) => groups.push(group),
+            }
+        }
+    }
+    if appliances.is_empty() && groups.is_empty() {
         return Ok(Selection::Everybody);
     }
     let known: Vec<_> = site.groups.keys().map(Name::as_str).collect();
-    if let Some(group) = args.groups.iter().find(|group| !site.groups.contains_key(*group)) {
+    if let Some(group) = groups.iter().find(|group| !site.groups.contains_key(*group)) {
         let what = format!("there is no group {group}");
         return Err(Finding::new("--group", 0, what, nearest(group.as_str(), &known)).into());
     }
-    let of_groups = site.confirmed().filter(|(row, _)| row.groups.iter().any(|group| args.groups.contains(group)));
+    let of_groups = site.confirmed().filter(|(row, _)| row.groups.iter().any(|group| groups.contains(group)));
     let mut only: BTreeSet<_> = of_groups.map(|(row, _)| row.id.clone()).collect();
-    only.extend(args.appliances.iter().cloned());
+    only.extend(appliances);
     Ok(Selection::Only(only))
 }
 

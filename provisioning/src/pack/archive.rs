@@ -97,6 +97,29 @@ fn write_members(contents: &Contents, path: &Path, seen: &mut dyn FnMut(u64)) ->
     let failed = FileError::write;
     let file = File::create(path).map_err(failed(path))?;
     let mut out = Hashing { inner: BufWriter::with_capacity(BLOCK, file), hasher: Hasher::new() };
+    copy_members(contents, &mut out, path, seen)?;
+    let Hashing { inner, hasher } = out;
+    let file = inner.into_inner().map_err(|error| failed(path)(error.into_error()))?;
+    file.sync_all().map_err(failed(path))?;
+    Ok(hasher.finish())
+}
+
+/// Appends the bytes of the bundle to `out`.
+///
+/// # Errors
+/// Reading fails.
+pub(crate) fn write_to(contents: &Contents, out: &mut Vec<u8>) -> Result<(), ArchiveError> {
+    copy_members(contents, out, Path::new("memory"), &mut |_| {})
+}
+
+/// Writes every member to `out`, which errors call `path`.
+fn copy_members(
+    contents: &Contents,
+    out: &mut impl Write,
+    path: &Path,
+    seen: &mut dyn FnMut(u64),
+) -> Result<(), ArchiveError> {
+    let failed = FileError::write;
     for member in &contents.members {
         let length = member.source.length();
         out.write_all(&Writer::header(&member.kind, length)?).map_err(failed(path))?;
@@ -108,10 +131,7 @@ fn write_members(contents: &Contents, path: &Path, seen: &mut dyn FnMut(u64)) ->
         out.write_all(Writer::padding(length)).map_err(failed(path))?;
     }
     out.write_all(Writer::end()).map_err(failed(path))?;
-    let Hashing { inner, hasher } = out;
-    let file = inner.into_inner().map_err(|error| failed(path)(error.into_error()))?;
-    file.sync_all().map_err(failed(path))?;
-    Ok(hasher.finish())
+    Ok(())
 }
 
 struct Hashing<W> {

@@ -58,9 +58,14 @@ impl Explain for Fault {
             Self::Stream(_) | Self::Closed | Self::Silent(_) | Self::Renewed => Code::PeerUnreached,
             Self::Refused(code) if moved(*code) => Code::RedirectIgnored,
             Self::Refused(ConnectReturnCode::ServerUnavailable | ConnectReturnCode::ServerBusy) => Code::PeerUnreached,
-            Self::Disconnected(DisconnectReasonCode::ServerBusy | DisconnectReasonCode::ServerShuttingDown) => {
-                Code::PeerUnreached
-            }
+            Self::Disconnected(
+                DisconnectReasonCode::NormalDisconnection
+                | DisconnectReasonCode::ServerBusy
+                | DisconnectReasonCode::ServerShuttingDown
+                | DisconnectReasonCode::AdministrativeAction
+                | DisconnectReasonCode::ConnectionRateExceeded
+                | DisconnectReasonCode::MaximumConnectTime,
+            ) => Code::PeerUnreached,
             Self::Elsewhere => Code::RedirectIgnored,
             Self::Refused(_) | Self::Disconnected(_) | Self::Malformed(_) | Self::Protocol(_) | Self::Lacking(_) => {
                 Code::PeerMisbehaved

@@ -19,9 +19,13 @@ pub(super) fn next(input: &mut BytesMut, limit: u32) -> Result<Option<Packet>, F
         }
         Err(error) => return Err(Fault::Malformed(error)),
     }
-    // The codec wants a reason where the protocol does not.
+    // The codec wants a reason, and properties after it, where the protocol does not.
     if input.starts_with(&[0xE0, 0]) {
         return Ok(Some(Packet::Disconnect(Disconnect::new(DisconnectReasonCode::NormalDisconnection))));
+    }
+    if let [0xE0, 1, reason, ..] = **input {
+        let mut whole = BytesMut::from([0xE0, 2, reason, 0].as_slice());
+        return v5::Packet::read(&mut whole, Some(limit)).map(Some).map_err(Fault::Malformed);
     }
     v5::Packet::read(input, Some(limit)).map(Some).map_err(Fault::Malformed)
 }
