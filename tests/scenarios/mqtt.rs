@@ -70,7 +70,7 @@ fn receipts_arrive_once_each_and_only_when_somebody_takes_them() {
         let stage = stage.killed().await;
         stage.until(|kept| kept.delivered.len() == 3).await;
         assert_eq!(stage.kept().delivered, [1, 2, 3]);
-        let lines = collector.lines();
+        let lines = collector.lines().await;
         let expected = |number| format!("casemate/v1/appliances/lux-001/receipts/{number} receipt {number}");
         assert_eq!(lines, [expected(1), expected(2), expected(3)]);
     });
@@ -86,7 +86,7 @@ fn the_broker_tells_when_an_appliance_is_gone() {
         mosquitto.wait_for("Sending PUBLISH to control-plane").await;
         stage.ended().await;
         let topic = "casemate/v1/appliances/lux-001/presence";
-        assert_eq!(watcher.lines(), [format!("{topic} online"), format!("{topic} offline")]);
+        assert_eq!(watcher.lines().await, [format!("{topic} online"), format!("{topic} offline")]);
     });
 }
 
@@ -103,7 +103,7 @@ fn health_is_told_where_the_question_says_and_nowhere_else() {
         }
         stage.until(|kept| kept.noticed.iter().filter(|code| **code == Code::PeerMisbehaved).count() == 2).await;
         mosquitto.ask("lux-001", "casemate/v1/appliances/lux-001/responses/q1", "forty-two");
-        assert_eq!(answers.lines(), ["casemate/v1/appliances/lux-001/responses/q1 forty-two health"]);
+        assert_eq!(answers.lines().await, ["casemate/v1/appliances/lux-001/responses/q1 forty-two health"]);
         assert!(!mosquitto.log().contains("'casemate/v1/appliances/lux-002/responses/a', ... (7 bytes)"));
     });
 }
@@ -117,10 +117,10 @@ fn another_appliances_certificate_reads_nothing() {
         let stranger = mosquitto.subscribe("lux-002", "casemate/v1/#", 1);
         mosquitto.wait_for("Sending SUBACK to lux-002").await;
         let owner = mosquitto.subscribe("publisher-1", "casemate/v1/appliances/+/bundles/+/+", 1);
-        assert_eq!(owner.lines().len(), 1, "control: there is something to read");
+        assert_eq!(owner.lines().await.len(), 1, "control: there is something to read");
         let stage = Stage::new(&mosquitto);
         stage.until(|kept| kept.imported.len() == 1).await;
-        assert!(stranger.nothing());
+        assert!(stranger.nothing().await);
     });
 }
 

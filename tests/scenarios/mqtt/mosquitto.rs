@@ -22,8 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Runs `work` in a network namespace of its own that has the broker's address.
 pub(super) fn on_stage(work: impl AsyncFnOnce() + Send) {
     let staged = || {
-        run("ip", &["link", "set", "lo", "up"]);
-        run("ip", &["addr", "add", &format!("{HERE}/32"), "dev", "lo"]);
+        let _ = run("ip", &["link", "set", "lo", "up"]);
+        let _ = run("ip", &["addr", "add", &format!("{HERE}/32"), "dev", "lo"]);
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work());
     };
     let _ = in_namespace(staged);
@@ -201,21 +201,23 @@ pub(super) struct Subscriber(Child);
 
 impl Subscriber {
     /// What it got, once it has all.
-    pub(super) fn lines(mut self) -> Vec<String> {
-        let mut text = String::new();
-        self.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    pub(super) async fn lines(mut self) -> Vec<String> {
+        let mut said = self.0.stdout.take().unwrap();
+        // On a thread of its own: what it waits for may be this one's to do.
+        let read = tokio::task::spawn_blocking(move || {
+            let mut text = String::new();
+            said.read_to_string(&mut text).unwrap();
+            text
+        });
+        let text = read.await.unwrap();
+        self.0.wait().unwrap();
         text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
     }
 
     /// Whether it has got nothing so far.
-    pub(super) fn nothing(mut self) -> bool {
+    pub(super) async fn nothing(mut self) -> bool {
         let running = self.0.try_wait().unwrap().is_none();
         self.0.kill().unwrap();
-        running && self.lines_of_the_dead().is_empty()
-    }
-
-    fn lines_of_the_dead(mut self) -> Vec<String> {
-        self.0.wait().unwrap();
-        self.lines()
+        running && self.lines().await.is_empty()
     }
 }
