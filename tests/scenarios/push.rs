@@ -4,5 +4,6 @@
 
 mod abuse;
 mod admission;
+mod knocking;
 mod station;
 mod uploads;
