@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint symbols doc deb units egress-proof bench layout conformance schemathesis fuzz clean
+.PHONY: help setup build demo test lint symbols doc deb units egress-proof tls-abuse bench layout conformance schemathesis fuzz clean
 
 CARGO := .ci/cargo
 FUZZ_SECONDS ?= 600
@@ -74,6 +74,11 @@ egress-proof: ## nothing leaves but what the boundary names: all scenarios and 1
 	$(CARGO) build --quiet --locked -p casemate -p casemate-agent
 	$(CARGO) build --quiet --locked -p casemate-tests --bin casemate-leaker
 	tests/egress/run $(EGRESS)
+
+tls-abuse: ## the listener scanned by testssl.sh while others are served; a laxer server must be told apart
+	@.ci/setup tls-abuse
+	$(CARGO) build --quiet --locked -p casemate-tests --bin casemate-bench-mtls
+	tests/tls-abuse/run
 
 bench: ## figures as ratios within one run (several minutes; builds with link-time optimisation)
 	@.ci/setup bench
