@@ -146,7 +146,7 @@ pub(crate) fn differences(
     revoked.dedup();
     if !revoked.is_empty() {
         told.push(format!("revoked: {}", revoked.join(", ")));
-    } else if before.crls != after.crls && !after.crls.is_empty() {
+    } else if before.crls != after.crls && !before.crls.is_empty() && !after.crls.is_empty() {
         told.push("newer revocation list".into());
     }
     if before.anchors != after.anchors {

@@ -68,6 +68,9 @@ impl Composition {
 
     fn assign(&mut self, site: &Site) -> Result<(), Failure> {
         for (row, enrolled) in site.confirmed() {
+            let transport = transport::settings(site, &row.id);
+            // What appliances would not read is said here, not there.
+            transport.iter().try_for_each(|settings| settings.material().map(drop))?;
             let assignment = Assignment {
                 format: 1,
                 appliance: row.id.clone(),
@@ -76,7 +79,7 @@ impl Composition {
                 groups: row.groups.clone(),
                 tenants: Vec::new(),
                 boundary: row.boundary.clone(),
-                transport: transport::settings(site, &row.id),
+                transport,
             };
             let path = Assignment::target_path(&row.id);
             let bytes = document(&assignment).map_err(RepositoryError::from)?;

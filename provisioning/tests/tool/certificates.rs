@@ -299,6 +299,14 @@ fn certificates_of_another_authority_or_name_do_not_pass_for_ours() {
         &(stranger.read("site/ca/authority.pem") + &stranger.read("site/ca/crl.pem")),
     );
     scene.ok(&["plan"]).says("accepts certificates of 2 authorities");
+    let anchor = scene.read("site/ca/authority.pem");
+    for more in 0..3 {
+        scene.write(&format!("site/ca/anchors/more-{more}.pem"), &anchor);
+    }
+    scene.run(&["plan"]).refused("transport-invalid").says("5 anchors, at most 4 are allowed");
+    for more in 0..3 {
+        fs::remove_file(scene.path(&format!("site/ca/anchors/more-{more}.pem"))).unwrap();
+    }
     scene.write(own, &good);
     scene.write("site/ca/certificates/appliance/lux-009.pem", &good);
     scene.run(&["plan"]).refused("site-invalid").says("this is no certificate of casemate://LU/appliance/lux-009");
