@@ -1,5 +1,6 @@
 //! Pull: a repository on a web server, real, slow, broken or hostile.
 
+mod arrival;
 mod hostile;
 mod nginx;
 mod requests;

@@ -3,8 +3,10 @@
 
 pub mod appliance;
 pub mod authority;
+pub mod depot;
 pub mod endurance;
 pub mod http;
+pub mod large;
 pub mod namespace;
 pub mod openapi;
 pub mod repository;

@@ -1,5 +1,6 @@
 //! A web server that holds the pinned key and means no good.
 
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,7 +47,7 @@ enum Reply {
 fn acceptor(cast: &Cast, holder: &Holder) -> TlsAcceptor {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from(cast.authority.anchor().to_vec())).unwrap();
+    roots.add(CertificateDer::from(cast.depot.authority.anchor().to_vec())).unwrap();
     let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().unwrap();
     let config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -78,7 +79,7 @@ impl Hostile {
     async fn start(cast: &Cast, site: &Site, scripts: Vec<Script>) -> Self {
         let listener = TcpListener::bind((HERE, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let acceptor = acceptor(cast, &cast.server);
+        let acceptor = acceptor(cast, &cast.depot.server);
         let tree = site.issue().tree();
         let (tell, connections) = mpsc::unbounded_channel();
         let task = tokio::spawn(async move {
@@ -385,8 +386,9 @@ fn whoever_is_not_the_peer_is_not_asked_anything() {
         let cast = Cast::new();
         let site = Site::sample();
         let hostile = Hostile::start(&cast, &site, vec![]).await;
-        let other = Cast::new();
-        let expecting = Cast { server: other.server.clone(), ..cast };
+        let Cast { depot, appliance } = cast;
+        let depot = casemate_tests::depot::Cast { server: Cast::new().depot.server, ..depot };
+        let expecting = Cast { depot, appliance };
         let mut play = Play::start(&expecting, &site, hostile.port, patient());
         assert_eq!(play.next().await, Said::Noticed(Code::PeerUntrusted));
 
@@ -406,13 +408,12 @@ fn whoever_is_not_the_peer_is_not_asked_anything() {
         task.abort();
 
         let folder = tempfile::tempdir().unwrap();
-        let files = expecting.server.write(folder.path(), "server");
-        let port = super::stage::free_port();
+        let files = expecting.depot.server.write(folder.path(), "server");
+        let port = casemate_tests::depot::free_port();
         let mut openssl = std::process::Command::new("openssl");
         openssl.args(["s_server", "-tls1_2", "-quiet", "-accept", &format!("{HERE}:{port}")]);
         openssl.arg("-cert").arg(files.certificate).arg("-key").arg(files.key);
-        let mut server =
-            openssl.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).spawn().unwrap();
+        let mut server = openssl.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let mut play = Play::start(&expecting, &site, port, patient());
         // Until it listens nobody answers.
         let said = loop {

@@ -1,97 +1,14 @@
 //! A real nginx, with the configuration of docs/pull.md.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::sync::mpsc;
-use std::time::Duration;
 
 use casemate_protocol::code::Code;
+use casemate_tests::depot::{self, CONFIG, Nginx};
 use casemate_tests::repository::{Site, target_file};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
-use super::stage::{Cast, HERE, Play, Said, free_port, limits, on_stage};
-
-const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/pull/nginx.conf");
-
-/// nginx over `root`, until dropped.
-pub(crate) struct Nginx {
-    folder: tempfile::TempDir,
-    pub(crate) port: u16,
-    process: Option<Child>,
-}
-
-impl Nginx {
-    pub(crate) fn start(cast: &Cast) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let port = free_port();
-        let site = folder.path();
-        fs::create_dir(site.join("tree")).unwrap();
-        let _files = cast.server.write(site, "repository");
-        fs::write(site.join("authority.pem"), cast.authority.anchor_pem()).unwrap();
-        fs::write(site.join("revoked.crl.pem"), cast.authority.crl_pem(&[])).unwrap();
-        let text = fs::read_to_string(CONFIG).unwrap();
-        let text = text.replace("/etc/casemate-repository", site.to_str().unwrap());
-        let text = text.replace("192.0.2.1:8443", &format!("{HERE}:{port}"));
-        let text = text.replace("/srv/casemate;", &format!("{}/tree;", site.display()));
-        let here = site.display();
-        let main = format!(
-            "user root; pid {here}/pid; error_log {here}/error.log; worker_processes 1;\nevents {{}}\nhttp {{\n\
-             log_format ranges '$status $request_uri $http_range $body_bytes_sent $ssl_client_s_dn';\n\
-             access_log {here}/access.log ranges;\n\
-             client_body_temp_path {here}/b; proxy_temp_path {here}/p; fastcgi_temp_path {here}/f;\n\
-             uwsgi_temp_path {here}/u; scgi_temp_path {here}/s;\n{text}}}\n"
-        );
-        fs::write(site.join("nginx.conf"), main).unwrap();
-        let mut nginx = Self { folder, port, process: None };
-        nginx.run();
-        nginx
-    }
-
-    pub(crate) fn run(&mut self) {
-        let pid = self.folder.path().join("pid");
-        let _old = fs::remove_file(&pid);
-        let config = self.folder.path().join("nginx.conf");
-        let mut command = Command::new("/usr/sbin/nginx");
-        let command = command.arg("-c").arg(config).args(["-g", "daemon off;"]).stdin(Stdio::null());
-        self.process = Some(command.spawn().expect("nginx is installed: apt-get install nginx-light"));
-        // It writes its number once it listens.
-        let deadline = std::time::Instant::now() + Duration::from_secs(60);
-        while !fs::read_to_string(&pid).is_ok_and(|text| text.ends_with('\n')) {
-            assert!(std::time::Instant::now() < deadline, "{}", self.log("error.log"));
-            std::thread::yield_now();
-        }
-    }
-
-    /// Ends it at once, with the connections it has.
-    pub(crate) fn stop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            // The quick way, which its workers follow.
-            let _ended = kill(Pid::from_raw(process.id().cast_signed()), Signal::SIGTERM);
-            let _reaped = process.wait();
-        }
-    }
-
-    pub(crate) fn tree(&self) -> PathBuf {
-        self.folder.path().join("tree")
-    }
-
-    fn log(&self, name: &str) -> String {
-        fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
-    }
-
-    /// Requests answered so far: status, path, range, bytes. nginx writes a line when an answer has ended.
-    pub(crate) fn requests(&self) -> Vec<String> {
-        self.log("access.log").lines().map(str::to_owned).collect()
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
+use super::stage::{Cast, Play, Said, limits, on_stage};
 
 fn large(length: usize) -> Vec<u8> {
     (0..length).map(|index| (index / 7) as u8 ^ (index >> 11) as u8).collect()
@@ -101,7 +18,7 @@ fn large(length: usize) -> Vec<u8> {
 fn a_bundle_is_pulled_from_nginx_and_only_what_changed_the_next_time() {
     on_stage(async || {
         let cast = Cast::new();
-        let nginx = Nginx::start(&cast);
+        let nginx = Nginx::start(&cast.depot);
         let mut site = Site::sample();
         site.issue().publish(&nginx.tree());
         let mut play = Play::start(&cast, &site, nginx.port, limits());
@@ -130,7 +47,7 @@ fn a_bundle_is_pulled_from_nginx_and_only_what_changed_the_next_time() {
 fn a_part_goes_on_at_the_same_byte_after_the_server_was_killed() {
     on_stage(async || {
         let cast = Cast::new();
-        let mut nginx = Nginx::start(&cast);
+        let mut nginx = Nginx::start(&cast.depot);
         let content = large(48 << 20);
         let site = Site::single(content.clone());
         site.issue().publish(&nginx.tree());
@@ -159,7 +76,7 @@ fn a_part_goes_on_at_the_same_byte_after_the_server_was_killed() {
 fn a_bad_file_is_named_and_holds_up_no_other_and_is_fetched_alone_once_it_is_repaired() {
     on_stage(async || {
         let cast = Cast::new();
-        let nginx = Nginx::start(&cast);
+        let nginx = Nginx::start(&cast.depot);
         let mut site = Site::sample();
         let (bad, good) = (large(3 << 20), large(2 << 20));
         site.owner("group.clinics").files.insert("a/bad".into(), bad.clone());
@@ -195,10 +112,12 @@ fn a_bad_file_is_named_and_holds_up_no_other_and_is_fetched_alone_once_it_is_rep
 fn who_shows_no_certificate_of_the_site_gets_nothing() {
     on_stage(async || {
         let (cast, other) = (Cast::new(), Cast::new());
-        let nginx = Nginx::start(&cast);
+        let nginx = Nginx::start(&cast.depot);
         let site = Site::sample();
         site.issue().publish(&nginx.tree());
-        let stranger = Cast { server: cast.server.clone(), ..other };
+        let Cast { depot: other, appliance } = other;
+        let depot = depot::Cast { server: cast.depot.server.clone(), ..other };
+        let stranger = Cast { depot, appliance };
         let mut play = Play::start(&stranger, &site, nginx.port, limits());
         // nginx lets the handshake end, and answers with a page.
         assert_eq!(play.outcome().await, Said::Noticed(Code::PeerMisbehaved));

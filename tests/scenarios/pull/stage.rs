@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,36 +10,27 @@ use casemate_agent::boundary::connect::Door;
 use casemate_agent::transport::backend::{Arrived, Backend, Held, News, Order, Source, Standing};
 use casemate_agent::transport::pull::{Limits, run_within};
 use casemate_agent::transport::tls::Credentials;
-use casemate_protocol::boundary::{Peer, PeerProtocol, Pins, Policy, Purpose};
+use casemate_protocol::boundary::Policy;
 use casemate_protocol::bundle::appraisal::Audience;
 use casemate_protocol::code::{Code, Explain};
 use casemate_protocol::device::transport::TransportSettings;
 use casemate_protocol::digest::Digest;
 use casemate_protocol::evidence::receipt::Transport;
 use casemate_protocol::tuf::client::Stored;
-use casemate_tests::authority::{Authority, Holder, Wish};
-use casemate_tests::namespace::{in_namespace, run};
+use casemate_tests::authority::{Holder, Wish};
+pub(crate) use casemate_tests::depot::HERE;
+use casemate_tests::depot::{self, at_the_depot};
 use casemate_tests::repository::{Site, clock, device};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::judge::{Shelf, appraise};
 
-/// The repository's address.
-pub(crate) const HERE: &str = "192.0.2.1";
-
 /// Runs `work` where [`HERE`] is an address of this machine.
 pub(crate) fn on_stage(work: impl AsyncFnOnce() + Send) {
-    let _played = in_namespace(|| {
-        let _up = run("ip", &["link", "set", "lo", "up"]);
-        let _address = run("ip", &["address", "add", &format!("{HERE}/32"), "dev", "lo"]);
+    at_the_depot(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(work());
     });
-}
-
-/// A port nobody listens at.
-pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind((HERE, 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// Short enough for a test, long enough for a busy machine.
@@ -48,35 +38,21 @@ pub(crate) fn limits() -> Limits {
     Limits { idle: Duration::from_secs(2), resume: Duration::from_secs(120), pause: Duration::from_millis(10) }
 }
 
-/// Who has certificates.
+/// Who has certificates, `lux-001` among them.
 pub(crate) struct Cast {
-    pub(crate) authority: Authority,
-    pub(crate) server: Holder,
+    pub(crate) depot: depot::Cast,
     pub(crate) appliance: Holder,
 }
 
 impl Cast {
     pub(crate) fn new() -> Self {
-        let authority = Authority::new();
-        let server = authority.issue(&Wish::service("repository", HERE));
-        let appliance = authority.issue(&Wish::of("casemate://LU/appliance/lux-001"));
-        Self { authority, server, appliance }
-    }
-
-    pub(crate) fn peer(&self, port: u16) -> Peer {
-        Peer {
-            id: "repository".parse().unwrap(),
-            protocol: PeerProtocol::Https,
-            address: HERE.parse::<IpAddr>().unwrap(),
-            port,
-            pins: Pins { current: self.server.pin(), next: None },
-            purpose: Purpose::Repository,
-            required: false,
-        }
+        let depot = depot::Cast::default();
+        let appliance = depot.authority.issue(&Wish::of("casemate://LU/appliance/lux-001"));
+        Self { depot, appliance }
     }
 
     pub(crate) fn credentials(&self, poll_seconds: u32) -> Arc<Credentials> {
-        let material = self.authority.material(&self.appliance, &[]);
+        let material = self.depot.authority.material(&self.appliance, &[]);
         let key = rustls::pki_types::PrivatePkcs8KeyDer::from(self.appliance.key.clone()).into();
         let key = rustls::crypto::ring::sign::any_supported_type(&key).unwrap();
         Arc::new(Credentials {
@@ -140,7 +116,7 @@ impl Drop for Play {
 impl Play {
     /// Starts to pull from `port` for `lux-001` of `site`, once an hour.
     pub(crate) fn start(cast: &Cast, site: &Site, port: u16, limits: Limits) -> Self {
-        let peer = cast.peer(port);
+        let peer = cast.depot.peer(port);
         let policy = Policy { peers: vec![peer.clone()], ..Policy::default() };
         let (orders, received) = mpsc::channel(4);
         let (news, heard) = watch::channel(News::default());

@@ -51,8 +51,7 @@ pub async fn run_within(
     mut credentials: watch::Receiver<Arc<Credentials>>,
     limits: Limits,
 ) {
-    let backend = Backend { spool: backend.spool.join(format!("pull-{}", peer.id)), ..backend };
-    if let Err(error) = fresh(&backend.spool) {
+    if let Err(error) = clear(&backend.spool) {
         tracing::warn!(peer = %peer.id, %error, "the spool cannot be emptied");
     }
     let mut news = backend.news.clone();
@@ -120,11 +119,7 @@ async fn report(route: &Route, outcome: &Result<(), PullError>, said: &mut Optio
     }
 }
 
-/// The folder at `path`, empty.
-fn fresh(path: &Path) -> std::io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    fs::create_dir_all(path)
+/// Takes away what an earlier process left.
+fn clear(spool: &Path) -> std::io::Result<()> {
+    fs::read_dir(spool)?.try_for_each(|entry| fs::remove_file(entry?.path()))
 }
