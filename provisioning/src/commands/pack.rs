@@ -40,7 +40,7 @@ pub(crate) struct Args {
     #[arg(long, requires = "dir")]
     prune: bool,
     #[command(flatten)]
-    broker: publish::Args,
+    broker: publish::Leaving,
 }
 
 #[derive(Debug, clap::Args)]

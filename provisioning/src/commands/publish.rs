@@ -17,7 +17,8 @@ use crate::pack::{Contents, archive};
 
 /// Options that only a broker needs.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+#[group(skip)]
+pub(crate) struct Leaving {
     /// For whom on the broker: `appliance ID` or `group ID`; may be given several times
     #[arg(long, num_args = 2, value_names = ["KIND", "ID"], requires = "mqtt")]
     to: Vec<String>,
@@ -61,7 +62,7 @@ impl casemate_protocol::code::Explain for Incomplete {
     }
 }
 
-impl Args {
+impl Leaving {
     /// For whom.
     ///
     /// # Errors
@@ -88,7 +89,7 @@ impl Args {
 }
 
 /// Leaves `contents`, which have been judged, with the broker.
-pub(super) fn run(context: &Context, args: &Args, broker: SocketAddr, contents: &Contents) -> Result<Exit, Failure> {
+pub(super) fn run(context: &Context, args: &Leaving, broker: SocketAddr, contents: &Contents) -> Result<Exit, Failure> {
     let scopes = args.scopes()?;
     let parties = args.parties(broker)?;
     let publication = if contents.length() > MAX_BUNDLE {

@@ -8,6 +8,7 @@
 //! - `writers`: concurrent and interrupted writers
 //! - `bundles`: what is packed, for whom, and what `inspect` says
 //! - `boundary`: what may be exchanged with whom, and what signers are shown of it
+//! - `broker`: bundles left with a real Mosquitto
 //! - `certificates`: the authority, what it issues and revokes, and that OpenSSL reads it as we do
 //! - `trees`: the repository as a web server's folder
 //! - `words`: help, man pages, completions, errors
@@ -15,6 +16,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what the tests share fails as tests fail")]
 
 mod boundary;
+mod broker;
 mod bundles;
 mod ceremony;
 mod certificates;
