@@ -163,7 +163,9 @@ impl Explain for AuthorityError {
             }
             Self::Revoked { .. } => "Issue another one for a new key: `casemate ca issue`.".into(),
             Self::KeyRevoked { .. } => "Make a new key. If this one may be trusted after all, say --even-if-revoked.".into(),
-            Self::KeyShared { .. } => "Make a key for each holder.".into(),
+            Self::KeyShared { kind, id } => {
+                format!("Make a key for each holder; if this is the same one under a new name, run `casemate ca revoke {kind} {id}` and say --even-if-revoked.")
+            }
             Self::Taken { kind, id, .. } => {
                 format!("Revoke it (`casemate ca revoke {kind} {id}`), or say --another-key to have both for a time.")
             }

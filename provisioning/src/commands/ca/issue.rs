@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::office::{KeysArg, Office, is_inside};
 use crate::authority::issuer::Wish;
+use crate::authority::register::Entry;
 use crate::authority::request::{ProvenKey, of_appliance};
 use crate::authority::{AuthorityError, Certificate, Issuer, pem};
 use crate::cli::Context;
@@ -44,7 +45,7 @@ pub(crate) struct Args {
     /// An address at which a service answers; may be given several times
     #[arg(long = "address", value_name = "IP")]
     addresses: Vec<IpAddr>,
-    /// Days until it expires; [certificate_days] in site.toml unless given
+    /// Days until it expires; certificate_days in site.toml unless given
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=3660))]
     days: Option<u64>,
     /// The holder changes to another key: the certificate it has stays good as well until it expires or is revoked
@@ -142,14 +143,16 @@ fn certify(
     let pin = Digest::of(&key.subject_public_key_info());
     let register = &office.folder.register;
     let same_key = register.0.iter().filter(|entry| entry.spki == pin);
-    if let Some(other) = same_key.clone().find(|entry| (entry.kind, &entry.id) != (name.kind, &name.id)) {
+    let is_other = |entry: &&Entry| (entry.kind, &entry.id) != (name.kind, &name.id);
+    // A device enrolled anew under another name keeps its key: the old name is revoked, or has expired.
+    if let Some(other) = same_key.clone().filter(is_other).find(|entry| entry.state(office.now) == "valid") {
         return Err(AuthorityError::KeyShared { kind: other.kind, id: other.id.clone() });
     }
     let revoked = same_key.filter_map(|entry| entry.revoked_at.map(|at| (at, entry))).next_back();
     if let Some((at, entry)) = revoked.filter(|_| !args.even_if_revoked) {
         return Err(AuthorityError::KeyRevoked { at, serial: entry.serial.clone() });
     }
-    let holds = |entry: &&crate::authority::register::Entry| entry.spki != pin && entry.state(office.now) == "valid";
+    let holds = |entry: &&Entry| entry.spki != pin && entry.state(office.now) == "valid";
     if let Some(entry) = register.of(name.kind, &name.id).find(holds).filter(|_| !args.another_key) {
         return Err(AuthorityError::Taken { kind: name.kind, id: name.id.clone(), until: entry.not_after });
     }

@@ -21,7 +21,7 @@ pub(crate) struct Args {
     /// Everybody of the kind whose certificate ends within so many days and is not revoked
     #[arg(long, value_name = "DAYS", conflicts_with = "ids")]
     due: Option<u64>,
-    /// Days until they expire; [certificate_days] in site.toml unless given
+    /// Days until they expire; certificate_days in site.toml unless given
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=3660))]
     days: Option<u64>,
     #[command(flatten)]
