@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use casemate_protocol::device::certificate_name::CertificateName;
+use hyper::body::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
@@ -19,6 +20,8 @@ use crate::pace::Pace;
 
 /// Bundles received at once.
 const UPLOADS: usize = 4;
+/// How old health may be that is told to somebody elsewhere.
+const RECENT: Duration = Duration::from_secs(1);
 /// Requests of one certificate: one every so often in the long run, bytes of one upload counting as one …
 const REQUEST_EVERY: Duration = Duration::from_millis(10);
 /// … and so many at once.
@@ -39,6 +42,23 @@ pub(super) struct Shared {
     pub(super) spool: Spool,
     uploads: Arc<Semaphore>,
     pace: Mutex<Pace<CertificateName>>,
+    pub(super) recent: Recent,
+}
+
+/// The last health report that was told, for [`RECENT`].
+#[derive(Debug, Default)]
+pub(super) struct Recent(Mutex<Option<(Instant, Bytes)>>);
+
+impl Recent {
+    /// It, if it is recent at `now`.
+    pub(super) fn get(&self, now: Instant) -> Option<Bytes> {
+        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.as_ref().filter(|(at, _)| now.duration_since(*at) < RECENT).map(|(_, text)| text.clone())
+    }
+
+    pub(super) fn keep(&self, text: Bytes, now: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, text));
+    }
 }
 
 impl Remote {
@@ -52,7 +72,8 @@ impl Remote {
     #[must_use]
     pub fn with_pace(calls: mpsc::Sender<Request>, hub: Hub, spool: Spool, every: Duration, burst: u32) -> Self {
         let pace = Mutex::new(Pace::new(every, burst));
-        let shared = Arc::new(Shared { spool, uploads: Arc::new(Semaphore::new(UPLOADS)), pace });
+        let shared =
+            Arc::new(Shared { spool, uploads: Arc::new(Semaphore::new(UPLOADS)), pace, recent: Recent::default() });
         Self { calls, hub, places: Places::remote(), shared }
     }
 

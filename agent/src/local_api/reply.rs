@@ -1,5 +1,6 @@
 //! Replies.
 
+use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::Value;
@@ -22,6 +23,11 @@ pub(super) fn document(value: &Value) -> Response<Body> {
 
 /// A document that is text already.
 pub(super) fn text(text: &'static str) -> Response<Body> {
+    typed(StatusCode::OK, JSON, Body::of(text))
+}
+
+/// A document that was written a moment ago.
+pub(super) fn recent(text: Bytes) -> Response<Body> {
     typed(StatusCode::OK, JSON, Body::of(text))
 }
 

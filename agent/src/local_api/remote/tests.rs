@@ -154,3 +154,12 @@ fn one_certificate_that_asks_without_end_is_slowed_down_and_others_are_not() {
         slowed.shared.pace(&"casemate://LU/operator/ops-2".parse().unwrap()).await;
     });
 }
+
+#[test]
+fn health_is_told_as_of_a_moment_ago_and_no_longer() {
+    let (recent, begun) = (Recent::default(), Instant::now());
+    assert_eq!(recent.get(begun), None);
+    recent.keep(Bytes::from_static(b"ok"), begun);
+    assert_eq!(recent.get(begun + RECENT / 2).as_deref(), Some(&b"ok"[..]));
+    assert_eq!(recent.get(begun + RECENT), None);
+}
