@@ -1,5 +1,7 @@
 //! `casemate plan`.
 
+use casemate_protocol::boundary::Purpose;
+use casemate_protocol::bundle::terms::CONTROL_PLANE;
 use casemate_protocol::code::Code;
 use casemate_protocol::tuf::time::UtcTime;
 use serde_json::json;
@@ -8,11 +10,12 @@ use crate::authority::transport;
 use crate::cli::Context;
 use crate::exit::{Exit, Failure};
 use crate::plan::boundary::remarks;
-use crate::plan::change::Changes;
+use crate::plan::change::{Changes, few};
 use crate::plan::{Composition, Plan};
 use crate::repository::{Lock, Place, Renewal};
 use crate::signing::Proposal;
 use crate::site::Site;
+use crate::site::inventory::Row;
 
 /// Options.
 #[derive(Debug, clap::Args)]
@@ -63,6 +66,12 @@ fn diffs(changes: &Changes) -> String {
     shown.collect()
 }
 
+/// Whether the boundary of an appliance names a peer of the control plane.
+fn reaches(site: &Site, row: &Row) -> bool {
+    let boundary = row.boundary.as_ref().and_then(|name| site.boundaries.named.get(name));
+    boundary.is_some_and(|boundary| boundary.allow.peers.iter().any(|peer| peer.purpose != Purpose::Witness))
+}
+
 /// What is allowed but probably not meant.
 fn warnings(site: &Site, composition: &Composition, now: UtcTime) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -79,6 +88,14 @@ fn warnings(site: &Site, composition: &Composition, now: UtcTime) -> Vec<String>
             }));
         }
     }
+    warnings.extend(site.groups.iter().filter_map(|(name, group)| {
+        let awaited = group.apply.confirm.iter().any(|who| who == CONTROL_PLANE);
+        let cut_off =
+            site.confirmed().map(|(row, _)| row).filter(|row| row.groups.contains(name) && !reaches(site, row));
+        let cut_off: Vec<_> = cut_off.map(|row| row.id.clone()).collect();
+        let what = "the control plane shall confirm, and no peer leads there from";
+        (awaited && !cut_off.is_empty()).then(|| format!("{name}: {what} {}", few(&cut_off)))
+    }));
     for (name, boundary) in &site.boundaries.named {
         if !site.inventory.iter().any(|row| row.boundary.as_ref() == Some(name)) {
             warnings.push(format!("no line of appliances.csv names boundary {name}"));

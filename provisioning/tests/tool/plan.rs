@@ -196,7 +196,7 @@ fn what_appliances_would_refuse_is_an_error_before_anybody_signs() {
     let scene = Scene::demo();
     let text = scene.read(BUNDLE);
     for (more, what) in [
-        ("[apply]\nconfirm = [\"control-plane\"]\n", "needs a transport"),
+        ("[apply]\nconfirm = [\"operator\"]\n", "\"operator\" cannot confirm"),
         ("[apply]\nconfirm = [\"consumers\"]\n", "declares none"),
         ("[apply]\nhold = \"20s\"\ndeadline = \"10s\"\n[[probe]]\ntcp = \"127.0.0.1:1\"\n", "does not fit into"),
         ("[[probe]]\nhttp = \"http://10.0.0.1/\"\n", "is no http:// URL of a loopback address"),
@@ -207,6 +207,9 @@ fn what_appliances_would_refuse_is_an_error_before_anybody_signs() {
     }
     scene.write(BUNDLE, &format!("{text}\n[consumer.motd]\nready = \"http://127.0.0.1:1/\"\n"));
     scene.ok(&["plan"]).says("warning: clinics: nobody waits for motd to be ready");
+    scene.appliance("lux-001", 1, "clinics");
+    scene.write(BUNDLE, &format!("{text}\n[apply]\nconfirm = [\"control-plane\"]\n"));
+    scene.ok(&["plan"]).says("warning: clinics: the control plane shall confirm, and no peer leads there from lux-001");
 }
 
 #[test]
