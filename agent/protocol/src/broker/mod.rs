@@ -4,6 +4,8 @@
 //! make are judged as if they had come on a stick.
 
 mod announce;
+#[cfg(test)]
+mod described;
 mod request;
 mod topic;
 
