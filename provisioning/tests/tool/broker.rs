@@ -45,7 +45,7 @@ impl Mosquitto {
             ["/usr/sbin/mosquitto"].into_iter().find(|path| fs::exists(path).unwrap()).unwrap_or("mosquitto"),
         );
         let child = command.arg("-c").arg(scene.path("mosquitto.conf")).stderr(log).spawn();
-        let mut child = child.expect("Mosquitto is missing: apt-get install mosquitto mosquitto-clients");
+        let mut child = child.unwrap_or_else(|error| panic!("{error}: apt-get install mosquitto mosquitto-clients"));
         while !scene.read("mosquitto.log").contains(" running") {
             assert!(child.try_wait().unwrap().is_none(), "{}", scene.read("mosquitto.log"));
             std::thread::yield_now();
