@@ -16,7 +16,7 @@ VERSION ?=
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-demo: ## the main job end to end: a site, two appliances, a stick, receipts, a change that undoes itself, four refusals
+demo: ## the main job end to end: a site, two appliances, a stick, receipts, a change that undoes itself, four refusals, push, pull and MQTT
 	@.ci/setup demo
 	@$(CARGO) build --quiet --locked --profile demo -p casemate -p casemate-agent
 	@tests/demo/run

@@ -38,6 +38,7 @@ mod pull; // bundles from a web server: real, slow, broken or hostile
 mod push; // the listener: certificates, roles, uploads by offset, abuse
 mod service; // under a service manager; the environment
 mod state; // lost, rotten and disagreeing copies; a full disk
+mod transports; // the same bundle by stick, push, pull and MQTT
 mod vectors; // golden bundles
 mod watch; // packets a real packet filter dropped, told of
 

@@ -2,6 +2,6 @@
 
 mod arrival;
 mod hostile;
-mod nginx;
+pub(crate) mod nginx;
 mod requests;
-mod stage;
+pub(crate) mod stage;

@@ -77,7 +77,7 @@ async fn import(calls: &mpsc::Sender<Request>, bundle: Source, transport: Transp
     let report: ImportReport =
         serde_json::from_value(report).map_err(|source| RuntimeError::Stored { what: "report", source })?;
     let receipt = report.bundles.first().and_then(|bundle| bundle.receipt);
-    tracing::info!(code = %report.code, ?transport, "a bundle came");
+    tracing::info!(code = %report.code, receipt, "a bundle came over the network");
     Ok(Arrived { code: report.code, receipt })
 }
 

@@ -177,8 +177,8 @@ async fn receive(listen: Listen, reception: Reception, credentials: watch::Recei
         let remote = remote.clone();
         async move { remote.serve(stream, name).await }
     };
-    let opened = move |port| {
-        tracing::info!(port, "listening for certificates");
+    let opened = move |_port| {
+        tracing::info!("the listener is open to certificates of this site");
         opened.tell(|keeper| keeper.listens(true));
     };
     Listener::new(listen, Limits::default()).serve(credentials, on_stream, opened).await;
@@ -195,11 +195,11 @@ where
         // A set of its own: the task ends with whoever waits for it.
         let mut task = JoinSet::new();
         task.spawn(start());
-        let panicked = task.join_next().await.is_some_and(|ended| ended.is_err());
+        let reason = if task.join_next().await.is_some_and(|ended| ended.is_err()) { "panicked" } else { "ended" };
         if began.elapsed() > LONGEST_PAUSE {
             pause = FIRST_PAUSE;
         }
-        tracing::error!(peer = what, panicked, seconds = pause.as_secs(), "a transport has ended; it is started again");
+        tracing::error!(peer = what, reason, "a transport has ended; it is started again");
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
