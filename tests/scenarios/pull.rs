@@ -2,6 +2,6 @@
 
 mod arrival;
 mod hostile;
-pub(crate) mod nginx;
+mod nginx;
 mod requests;
-pub(crate) mod stage;
+mod stage;

@@ -6,24 +6,21 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use casemate_agent::identity::Identity;
-use casemate_protocol::boundary::{Envelope, Listen, Peer, PeerProtocol, Policy, Purpose};
+use casemate_protocol::boundary::{Listen, Peer, PeerProtocol, Policy, Purpose};
 use casemate_protocol::broker::{Announce, CHUNK_LENGTH, Chunked};
 use casemate_protocol::code::Code;
 use casemate_protocol::device::transport::TransportSettings;
 use casemate_protocol::digest::Digest;
 use casemate_protocol::evidence::receipt::{JournalPosition, Receipt, Transport};
-use casemate_protocol::signed;
 use casemate_protocol::tuf::role::Version;
 use casemate_tests::appliance::Appliance;
 use casemate_tests::authority::{Authority, Subject, Wish};
-use casemate_tests::namespace::{in_namespace, run};
+use casemate_tests::depot::{Cast, HERE, Nginx, at_the_depot, free_port};
 use casemate_tests::repository::{Bundle, Site, signed_at};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::AGENT;
-use crate::pull::nginx::Nginx;
-use crate::pull::stage::{Cast, HERE, free_port};
 
 const HOMESERVER: &str = "groups/clinics/synapse/homeserver.yaml";
 const FILE: &str = "synapse/homeserver.yaml";
@@ -98,8 +95,7 @@ fn wide(uri: &str) -> Wish {
 fn cast() -> Cast {
     let authority = Authority::new();
     let server = authority.issue(&Wish { days: -2_000..2_000, ..Wish::service("repository", HERE) });
-    let appliance = authority.issue(&wide("casemate://LU/appliance/lux-001"));
-    Cast { authority, server, appliance }
+    Cast { authority, server }
 }
 
 /// The ports of one stage.
@@ -117,14 +113,10 @@ fn connected(cast: &Cast, ports: &Ports) -> (Appliance, Site) {
         purpose: Purpose::Broker,
         ..cast.peer(ports.broker)
     };
-    let listen = Listen { port: ports.listener, from: vec!["192.0.2.0/24".parse().unwrap()] };
+    let listen = Listen { port: ports.listener, from: vec!["10.20.0.0/16".parse().unwrap()] };
     let peers = vec![cast.peer(ports.repository), broker];
     let mut site = Site::sample();
     site.fence(Policy { peers, listen: Some(listen), ..Policy::default() });
-    let envelope: &mut Envelope = &mut site.boundaries().envelope;
-    envelope.networks = vec!["192.0.2.0/24".parse().unwrap()];
-    let digest = Digest::of(&signed::message(envelope).unwrap());
-    site.envelope = Some(digest);
     let appliance = Appliance::new(AGENT);
     appliance.enrol(&mut site, "lux-001");
     let identity = Identity::open(&appliance.path("state/identity")).unwrap().unwrap();
@@ -146,15 +138,6 @@ fn twin(appliance: &Appliance) -> Appliance {
         assert!(copied.success());
     }
     twin
-}
-
-/// Runs `work` where [`HERE`] is an address of this machine.
-fn on_stage(work: impl FnOnce() + Send) {
-    let _played = in_namespace(|| {
-        let _up = run("ip", &["link", "set", "lo", "up"]);
-        let _address = run("ip", &["address", "add", &format!("{HERE}/32"), "dev", "lo"]);
-        work();
-    });
 }
 
 /// Runs the real daemon, confined as ever, until `reached`; then it ends in order.
@@ -190,7 +173,7 @@ fn said(appliance: &Appliance) -> (Receipt, Option<Transport>) {
 
 #[test]
 fn the_same_bundle_by_stick_push_pull_and_mqtt_gives_the_same_generation_and_the_same_receipt() {
-    on_stage(|| {
+    at_the_depot(|| {
         let cast = cast();
         let nginx = Nginx::start(&cast);
         let ports = Ports { repository: nginx.port, broker: free_port(), listener: free_port() };
@@ -254,7 +237,7 @@ fn until_committed(appliance: &Appliance) {
 
 #[test]
 fn a_generation_that_waits_for_the_control_plane_is_confirmed_by_an_answer_and_undone_without_one() {
-    on_stage(|| {
+    at_the_depot(|| {
         let cast = cast();
         let nginx = Nginx::start(&cast);
         let ports = Ports { repository: nginx.port, broker: free_port(), listener: free_port() };
