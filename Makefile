@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint symbols doc deb units egress-proof tls-abuse bench layout conformance schemathesis fuzz clean
+.PHONY: help setup build demo test lint symbols doc deb units egress-proof tls-abuse bench layout conformance schemathesis mqtt-deaths fuzz clean
 
 CARGO := .ci/cargo
 FUZZ_SECONDS ?= 600
@@ -105,6 +105,10 @@ schemathesis: ## a running agent held against its own OpenAPI description by sch
 	@.ci/setup schemathesis
 	$(CARGO) build --quiet --locked -p casemate -p casemate-agent
 	tests/schemathesis/ci $(EXAMPLES)
+
+mqtt-deaths: ## a real Mosquitto killed a hundred times in the middle of twenty transfers (root)
+	@.ci/setup mosquitto
+	for run in $$(seq 20); do $(CARGO) test --quiet --locked -p casemate-tests --test scenarios mqtt::mosquitto_killed || exit 1; done
 
 fuzz: ## every fuzz target for FUZZ_SECONDS each (600 unless told)
 	@.ci/setup fuzz
