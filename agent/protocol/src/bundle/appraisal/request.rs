@@ -53,7 +53,7 @@ pub enum Request {
     },
     /// An assignment, manifests or boundary documents: to be read whole.
     Contents(Vec<Piece>),
-    /// Every manifest is read: say what is there already, as for [`Disposition::Settle`].
+    /// Every manifest is read: say what is there already, as for [`Disposition::Settle`](super::Disposition::Settle).
     Settle,
     /// The files and parts that are not there. Two with one digest are two lengths that are signed for one content:
     /// whichever there is.
