@@ -152,7 +152,7 @@ fn until(appliance: &Appliance, reached: impl Fn() -> bool) {
             let _gone = daemon.kill().and_then(|()| daemon.wait());
             panic!("{}", said());
         }
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::yield_now();
     }
     kill(Pid::from_raw(daemon.id().cast_signed()), Signal::SIGTERM).unwrap();
     assert!(daemon.wait().unwrap().success(), "{}", said());

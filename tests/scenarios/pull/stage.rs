@@ -204,8 +204,8 @@ fn import(desk: &Mutex<Desk>, mut stream: File) -> Code {
     let held = desk.held.iter().map(|(digest, content)| (*digest, content.len() as u64)).collect();
     let mut shelf = Shelf { held, ..Shelf::default() };
     let audience = Audience::Appliance(device("lux-001"));
-    let verdict =
-        appraise(&archive, desk.stored.clone(), clock(), audience, &mut shelf).and_then(|appraisal| appraisal.finish());
+    let verdict = appraise(&archive, desk.stored.clone(), clock(), audience, &mut shelf)
+        .and_then(casemate_protocol::bundle::appraisal::Appraisal::finish);
     desk.archives.push(archive);
     // Verified objects stay, whatever becomes of the bundle.
     desk.held.append(&mut shelf.staged);
