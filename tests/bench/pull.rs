@@ -1,4 +1,4 @@
-//! A large file by pull, with the agent killed ten times and a bit flipped on the server, and then over three sticks.
+//! A large file by pull, with the agent killed ten times and a bit flipped on the server.
 //!
 //! `casemate-bench-pull PROGRAM [PARTS]`: 128 parts of 64 MiB are 8 GiB. Wants root, nginx and that much disk.
 
@@ -13,7 +13,6 @@ fn main() {
     let program = arguments.next().unwrap_or_else(|| "casemate-agent".into());
     let parts: usize = arguments.next().and_then(|count| count.parse().ok()).unwrap_or(128);
     at_the_depot(|| tell("pull", large::pull(&program, parts, 10)));
-    at_the_depot(|| tell("three sticks", large::carry(&program, parts, 3)));
 }
 
 fn tell(what: &str, figures: Figures) {

@@ -1,18 +1,15 @@
-//! A file of many parts on its way to an appliance: by pull, with the agent killed again and again and a bit flipped on
-//! the server; and over several sticks. Its content is nearly nothing but holes, so that it costs disk once: where it
-//! arrives.
+//! A file of many parts on its way to an appliance by pull, with the agent killed again and again and a bit flipped on
+//! the server. Its content is nearly nothing but holes, so that it costs disk once: where it arrives.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use casemate_protocol::boundary::Policy;
-use casemate_protocol::bundle::archive::{MemberKind, Writer};
 use casemate_protocol::bundle::manifest::{FileEntry, Manifest};
 use casemate_protocol::bundle::part::{MAX_PART, Part};
 use casemate_protocol::code::Code;
@@ -121,9 +118,11 @@ impl Daemon {
         let line = self.lines.recv_timeout(TICK).ok();
         let id = self.process.id();
         self.agent_kib = self.agent_kib.max(peak(id));
-        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
-        let readers = children.split_whitespace().filter_map(|child| child.parse().ok()).map(peak);
-        self.reader_kib = readers.max().unwrap_or(0).max(self.reader_kib);
+        let threads = fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+        let children = threads.map(|thread| fs::read_to_string(thread.path().join("children")).unwrap_or_default());
+        let children: Vec<_> = children.collect();
+        let readers = children.iter().flat_map(|list| list.split_whitespace()).filter_map(|child| child.parse().ok());
+        self.reader_kib = readers.map(peak).max().unwrap_or(0).max(self.reader_kib);
         line
     }
 
@@ -212,55 +211,6 @@ pub fn pull(program: &str, count: usize, kills: usize) -> Figures {
     assert_eq!(figures.kills, kills);
     is_what_was_sent(&appliance, count);
     figures
-}
-
-/// Imports `count` parts over `sticks` sticks.
-///
-/// # Panics
-/// It does not arrive.
-#[must_use]
-pub fn carry(program: &str, count: usize, sticks: usize) -> Figures {
-    let cast = Cast::default();
-    let (appliance, site) = before(program, &cast, 1, count);
-    let mut figures = Figures { length: count as u64 * MAX_PART, ..Figures::default() };
-    let started = Instant::now();
-    let mut daemon = Daemon::start(&appliance);
-    while !daemon.lines.recv_timeout(PATIENCE).unwrap().contains("ready") {}
-    for stick in 0..sticks {
-        let inbox = appliance.path("stick/in");
-        fs::remove_dir_all(&inbox).unwrap();
-        fs::create_dir_all(&inbox).unwrap();
-        let mine = |index: usize| index * sticks / count == stick;
-        write_archive(&site, &inbox.join("bundle.casemate"), count, mine);
-        let mut import = appliance.command(&["import"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let status = loop {
-            if let Some(status) = import.try_wait().unwrap() {
-                break status;
-            }
-            let _said = daemon.hear();
-        };
-        assert_eq!(status.success(), stick + 1 == sticks, "stick {stick}");
-    }
-    assert!(arrived(&appliance, figures.length));
-    figures.seconds = started.elapsed().as_secs_f64();
-    daemon.kill(&mut figures);
-    is_what_was_sent(&appliance, count);
-    figures
-}
-
-/// A bundle of the site with those parts of which `mine` is true; holes stay holes.
-fn write_archive(site: &Site, path: &Path, count: usize, mine: impl Fn(usize) -> bool) {
-    let mut file = File::create(path).unwrap();
-    let small = site.issue().bundle().bytes();
-    file.write_all(&small[..small.len() - Writer::end().len()]).unwrap();
-    for (index, part) in parts(count).iter().enumerate().filter(|(index, _)| mine(*index)) {
-        let kind = MemberKind::Object { digest: part.sha256 };
-        file.write_all(&Writer::header(&kind, part.length).unwrap()).unwrap();
-        file.write_all(&stamp(index)).unwrap();
-        let rest = i64::try_from(part.length).unwrap() - 16;
-        file.seek(SeekFrom::Current(rest)).unwrap();
-    }
-    file.write_all(Writer::end()).unwrap();
 }
 
 fn is_what_was_sent(appliance: &Appliance, count: usize) {
