@@ -39,7 +39,7 @@ fn settled() -> (Appliance, Site) {
 }
 
 /// The same with a wider one on trial: it names another peer, which is required.
-fn on_trial() -> (Appliance, Site) {
+pub(crate) fn on_trial() -> (Appliance, Site) {
     let (appliance, mut site) = settled();
     widen(&mut site);
     assert_eq!(import(&appliance, &site), Code::Probation);
@@ -85,7 +85,7 @@ fn enforced(appliance: &Appliance, site: &Site) -> Policy {
 }
 
 /// Runs `test`, if root does, in a network of its own: loopback has the peers' addresses, and nothing else is there.
-fn in_own_network(test: impl FnOnce() + Send) {
+pub(crate) fn in_own_network(test: impl FnOnce() + Send) {
     in_namespace(|| {
         for arguments in [&["link", "set", "lo", "up"][..], &["addr", "add", "10.20.0.0/16", "dev", "lo"]] {
             let _said = run("ip", arguments);

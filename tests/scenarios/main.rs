@@ -33,6 +33,7 @@ mod neighbours; // what one owner signs about another's content
 mod offer; // what the host's enforcer believes of what the agent hands to it
 mod offline; // 400 days without anybody, then one stick
 mod power; // kill -9 at any moment
+mod precedence; // who waits for whom: people before the network, a restart, a full disk
 mod probation; // a generation on trial: confirmed, undone, superseded
 mod pull; // bundles from a web server: real, slow, broken or hostile
 mod push; // the listener: certificates, roles, uploads by offset, abuse

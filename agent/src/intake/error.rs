@@ -68,6 +68,8 @@ pub enum IntakeError {
         wanted: u64,
         /// Bytes free.
         free: u64,
+        /// The objects the bundle wants; none if that is not known.
+        objects: Vec<Digest>,
     },
     /// The staging folder cannot be used.
     #[error("cannot use the staging folder {path}")]
@@ -78,6 +80,9 @@ pub enum IntakeError {
         #[source]
         source: std::io::Error,
     },
+    /// It was ended for something else.
+    #[error("the import gave way to one that cannot wait")]
+    GaveWay,
     /// The child died or broke the protocol.
     #[error("the sandboxed reader failed: {0}")]
     Child(String),
@@ -91,6 +96,7 @@ impl Explain for IntakeError {
             Self::Changed { .. } => Code::InputChanged,
             Self::DiskFull { .. } => Code::DiskFull,
             Self::Staging { .. } => Code::StateUnavailable,
+            Self::GaveWay => Code::Overload,
             Self::Child(_) => Code::IntakeFailed,
         }
     }

@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::error::IntakeError;
 
@@ -90,8 +91,36 @@ impl Input {
         self.file.metadata().is_ok_and(|metadata| metadata.file_type().is_file())
     }
 
+    /// Whether it is a pipe with nothing in it that somebody may still write to. A file always has bytes, or an end.
+    pub(super) fn is_awaited(&self) -> bool {
+        let mut looked = [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)];
+        poll(&mut looked, PollTimeout::ZERO) == Ok(0)
+    }
+
     /// Whether somebody wrote to the file since it was opened.
     pub(super) fn is_changed(&self) -> bool {
         self.is_file() && Identity::of(&self.file).ok() != Some(self.before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn only_an_empty_pipe_that_somebody_may_write_to_is_awaited() {
+        let (reading, mut writing) = std::io::pipe().unwrap();
+        let input = Input::pipe(OwnedFd::from(reading).into(), "pipe").unwrap();
+        assert!(input.is_awaited());
+        writing.write_all(b"x").unwrap();
+        assert!(!input.is_awaited(), "there is something to read");
+        let (reading, writing) = std::io::pipe().unwrap();
+        let input = Input::pipe(OwnedFd::from(reading).into(), "pipe").unwrap();
+        drop(writing);
+        assert!(!input.is_awaited(), "there is an end to read");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(!Input::open(file.path()).unwrap().is_awaited(), "a file has an end, too");
     }
 }

@@ -8,6 +8,7 @@ use casemate_protocol::digest::Digest;
 
 use super::error::IntakeError;
 use super::frame::{Ending, HarvestPart, Task};
+use super::halt::Halt;
 use super::input::Input;
 use super::order::{Order, Progress, Survey};
 use super::parent::{self, Desk};
@@ -21,29 +22,36 @@ pub const CHILD_ARGUMENT: &str = "intake-child";
 pub struct Launcher {
     pub(super) program: PathBuf,
     pub(super) patience: Duration,
+    pub(super) halt: Halt,
 }
 
-/// How long a child may say nothing. It speaks at least once for every 64 MiB it reads, hashes or writes: a stick of
-/// 110 kB/s is not too slow.
+/// How long a child may say nothing, unless it waits for a pipe that is empty. It speaks at least once for every 64 MiB it
+/// reads, hashes or writes: a stick of 110 kB/s is not too slow.
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
 impl Launcher {
     /// The running program itself, even after its file was replaced.
     #[must_use]
     pub fn this_program() -> Self {
-        Self { program: "/proc/self/exe".into(), patience: PATIENCE }
+        Self::program(Path::new("/proc/self/exe"))
     }
 
     /// Another program with the same entry: for tests, whose own binary has none.
     #[must_use]
     pub fn program(path: &Path) -> Self {
-        Self { program: path.into(), patience: PATIENCE }
+        Self { program: path.into(), patience: PATIENCE, halt: Halt::default() }
     }
 
     /// A child that says nothing for `patience` is killed.
     #[must_use]
     pub fn with_patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
+    }
+
+    /// `halt` ends what it runs.
+    #[must_use]
+    pub fn with_halt(self, halt: Halt) -> Self {
+        Self { halt, ..self }
     }
 
     /// Appraises `input` whole and stages what its owners want and nobody `holds` (says

@@ -14,6 +14,7 @@
 pub mod child;
 mod error;
 mod frame;
+mod halt;
 mod hashing;
 mod input;
 mod launcher;
@@ -24,8 +25,9 @@ mod source;
 mod staging;
 
 pub use error::{IntakeError, Remains};
+pub use halt::Halt;
 pub use input::Input;
 pub use launcher::{CHILD_ARGUMENT, Launcher};
 pub use order::{Order, Progress, Survey};
 pub use sandbox::{SandboxError, enter as confine, fence};
-pub use staging::{Staged, staged};
+pub use staging::{Staged, keep_only, staged};

@@ -35,6 +35,9 @@ const MAX_ASKED: usize = MAX_WANTED_PARTS + 1;
 /// Frames of all kinds. One tells of 8 MiB or more, or of a member.
 const MAX_FRAMES: usize = 1 << 22;
 
+/// How often a child's input is looked at before it counts as silent.
+const LOOKS: u32 = 16;
+
 /// What a child said before it ended.
 #[derive(Debug)]
 pub(super) struct Report {
@@ -60,11 +63,15 @@ pub(super) fn converse(
 ) -> Result<Report, IntakeError> {
     let (ours, mut child) = start(launcher, input, staging)?;
     let patience = launcher.patience;
+    let tied = launcher.halt.tie(&ours);
     // Also for a child that takes no order, or no answer.
-    let said = ours
-        .set_write_timeout(Some(patience))
-        .and_then(|()| send_order(&ours, order, task))
-        .and_then(|()| listen(&ours, &mut desk, patience));
+    let said = tied.and_then(|tied| {
+        ours.set_write_timeout(Some(patience))?;
+        send_order(&ours, order, task)?;
+        let said = listen(Ear::new(&ours, input, patience), &mut desk);
+        drop(tied);
+        said
+    });
     drop(ours);
     // It has said its last word, or may be stuck or hostile: what is left of it is not worth waiting for. One that ended
     // by itself keeps its status.
@@ -72,6 +79,7 @@ pub(super) fn converse(
     let status = child.wait().map_err(|error| IntakeError::Child(format!("it cannot be reaped: {error}")))?;
     match said {
         Ok(Some(report)) => Ok(report),
+        _ if launcher.halt.is_called() => Err(IntakeError::GaveWay),
         Ok(None) => Err(IntakeError::Child(death(status))),
         Err(error) => Err(IntakeError::Child(format!("{error}; {}", death(status)))),
     }
@@ -126,34 +134,56 @@ fn send_order(to: &UnixStream, order: &Order, task: Task) -> io::Result<()> {
     to.flush()
 }
 
-/// Reading that is to be over at a certain time, however few bytes come at once.
+/// Reading that is to be over at a certain time, however few bytes come at once. A child that waits for its input is not
+/// blamed for that: how slow a line may be is for whoever fills the pipe.
 struct Ear<'a> {
     from: &'a UnixStream,
+    input: &'a Input,
+    patience: Duration,
     until: Instant,
+}
+
+impl<'a> Ear<'a> {
+    fn new(from: &'a UnixStream, input: &'a Input, patience: Duration) -> Self {
+        Self { from, input, patience, until: Instant::now() }
+    }
+
+    fn begin(&mut self) {
+        self.until = Instant::now() + self.patience;
+    }
 }
 
 impl Read for Ear<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let silent = || io::Error::new(io::ErrorKind::TimedOut, "it has said nothing for too long");
-        let left = self.until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(silent());
+        loop {
+            let left = self.until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "it has said nothing for too long"));
+            }
+            // Looked at several times: at one moment there may be bytes that it has just not taken yet.
+            self.from.set_read_timeout(Some(left.min(self.patience / LOOKS)))?;
+            match self.from.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+            if self.input.is_awaited() {
+                self.begin();
+            }
         }
-        self.from.set_read_timeout(Some(left))?;
-        self.from.read(buffer).map_err(|error| if error.kind() == io::ErrorKind::WouldBlock { silent() } else { error })
     }
 }
 
 /// Listens until the child has ended; `None` if it went without a word.
-fn listen(from: &UnixStream, desk: &mut Desk<'_>, patience: Duration) -> io::Result<Option<Report>> {
+fn listen(ear: Ear<'_>, desk: &mut Desk<'_>) -> io::Result<Option<Report>> {
+    let from = ear.from;
     let broken = || io::Error::new(io::ErrorKind::InvalidData, "it broke the protocol");
     let babbles = || io::Error::new(io::ErrorKind::InvalidData, "it says more than there is to say");
     let mut read: Vec<(MemberKind, Vec<u8>)> = Vec::new();
     let (mut size, mut frames, mut asked) = (0, 0, 0);
     let mut named = None;
-    let mut ear = BufReader::new(Ear { from, until: Instant::now() });
+    let mut ear = BufReader::new(ear);
     let mut next = move || {
-        ear.get_mut().until = Instant::now() + patience;
+        ear.get_mut().begin();
         frame::receive(&mut ear)
     };
     while let Some((tag, payload)) = next()? {
@@ -247,20 +277,26 @@ pub(super) fn failure(report: &Report, input: &Input, order: &Order, staging: &P
         Ending::Refused { code, text, input } => {
             let mut appraisal = replay(report, order).ok();
             // The content of another bundle may help: what is wanted at all.
-            let mut wanted = Vec::new();
-            if let Some(appraisal) = appraisal.as_mut().filter(|_| *code == Code::Missing)
-                && let Ok(Disposition::Settle) = appraisal.member(None)
-            {
-                wanted = appraisal.wanted().cloned().collect();
-            }
+            let lacking = appraisal.as_mut().filter(|_| *code == Code::Missing);
+            let wanted = lacking.map(wanted).unwrap_or_default();
             refused(*code, text, appraisal.as_ref(), *input, wanted)
         }
         Ending::DiskFull { wanted, free } => {
-            IntakeError::DiskFull { path: staging.into(), wanted: *wanted, free: *free }
+            let objects = replay(report, order).map(|mut appraisal| self::wanted(&mut appraisal)).unwrap_or_default();
+            let objects = objects.into_iter().map(|wanted| wanted.object).collect();
+            IntakeError::DiskFull { path: staging.into(), wanted: *wanted, free: *free, objects }
         }
         Ending::InputFailed { errno } => IntakeError::Input { path: input.path().into(), source: os(*errno) },
         Ending::StagingFailed { errno } => IntakeError::Staging { path: staging.into(), source: os(*errno) },
     })
+}
+
+/// Everything a bundle wants, if it was read so far.
+fn wanted(appraisal: &mut Appraisal) -> Vec<Wanted> {
+    match appraisal.member(None) {
+        Ok(Disposition::Settle) => appraisal.wanted().cloned().collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// A refusal with what may be kept of it.
@@ -303,4 +339,32 @@ pub(super) fn is_staged(staging: &Path, wanted: &Wanted) -> io::Result<bool> {
     Ok(metadata.is_file()
         && metadata.len() == wanted.length
         && (wanted.length > SMALL || hash(&mut file)? == wanted.object))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_is_not_blamed_for_a_slow_line_and_is_for_bytes_it_does_not_take() {
+        let (reading, mut filling) = io::pipe().unwrap();
+        let input = Input::pipe(OwnedFd::from(reading).into(), "pipe").unwrap();
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let patience = Duration::from_millis(20);
+        let mut ear = Ear::new(&ours, &input, patience);
+        ear.begin();
+        let begun = Instant::now();
+        let child = std::thread::spawn(move || {
+            while begun.elapsed() < 5 * patience {
+                std::thread::yield_now();
+            }
+            theirs.write_all(b"x").unwrap();
+            theirs
+        });
+        assert_eq!(ear.read(&mut [0]).unwrap(), 1);
+        let _silent = child.join().unwrap();
+        filling.write_all(b"x").unwrap();
+        ear.begin();
+        assert_eq!(ear.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
 }

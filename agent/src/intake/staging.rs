@@ -54,6 +54,27 @@ pub fn staged(folder: &Path, object: &Digest, length: u64) -> io::Result<Staged>
     })
 }
 
+/// Deletes what earlier readers left in the staging folder `folder` of other objects than `objects`; says how many files
+/// that were.
+///
+/// # Errors
+/// The folder cannot be read, or a file not be deleted.
+pub fn keep_only(folder: &Path, objects: &[Digest]) -> io::Result<usize> {
+    let objects: BTreeSet<_> = objects.iter().collect();
+    let mut deleted = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let object: Option<Digest> = name.to_str().and_then(|name| name.split('.').next()?.parse().ok());
+        // What this folder has besides is nobody's leftover.
+        if object.is_some_and(|object| !objects.contains(&object)) {
+            std::fs::remove_file(entry.path())?;
+            deleted += 1;
+        }
+    }
+    Ok(deleted)
+}
+
 /// What is there of an object.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
@@ -254,5 +275,25 @@ pub(super) fn hash(file: &mut impl Read) -> io::Result<Digest> {
             0 => return Ok(hasher.finish()),
             count => hasher.update(&buffer[..count]),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_what_is_staged_only_the_wanted_is_kept_and_nothing_else_is_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let [wanted, other] = [b"wanted", b"other!"].map(|name| Digest::of(name));
+        let names = [wanted.to_string(), partial(&wanted), parts(&wanted), "lost+found".into()];
+        let gone = [other.to_string(), partial(&other), parts(&other)];
+        for name in names.iter().chain(&gone) {
+            std::fs::write(folder.path().join(name), b"x").unwrap();
+        }
+        std::fs::create_dir(folder.path().join("dry-run")).unwrap();
+        assert_eq!(keep_only(folder.path(), &[wanted]).unwrap(), 3);
+        assert!(names.iter().all(|name| folder.path().join(name).exists()) && folder.path().join("dry-run").exists());
+        assert!(gone.iter().all(|name| !folder.path().join(name).exists()));
     }
 }

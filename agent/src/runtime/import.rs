@@ -13,9 +13,11 @@ use tokio::sync::watch;
 
 use super::error::RuntimeError;
 use super::keeper::Keeper;
+use super::queue::is_of_a_person;
+use super::room;
 use super::store_thread::Desk;
 use crate::exit::Failure;
-use crate::intake::{Input, IntakeError, Launcher, Order, Progress, Remains};
+use crate::intake::{self, Halt, Input, IntakeError, Launcher, Order, Progress, Remains};
 use crate::local_api::answer::{BundleReport, ImportReport};
 use crate::local_api::call::ImportSource;
 use crate::outbox::{self, Release};
@@ -26,6 +28,10 @@ struct Bench {
     order: Order,
     staging: PathBuf,
     launcher: Launcher,
+    /// Nothing may change.
+    dry: bool,
+    /// Where unfinished bundles of transports are, if they go on a full disk.
+    spool: Option<PathBuf>,
 }
 
 /// What an import ended with.
@@ -36,20 +42,22 @@ pub(super) struct Imported {
 }
 
 /// Imports what comes from `source`: of several bundles, the newest that verifies and addresses this appliance is
-/// applied, and older ones beside it are superseded. Nothing changes and nothing is kept if it is `dry`.
+/// applied, and older ones beside it are superseded. Nothing changes and nothing is kept if it is `dry`. `halt` ends it as
+/// long as there is no verdict.
 pub(super) fn import(
     desk: &Desk,
     source: ImportSource,
     transport: Transport,
     dry: bool,
+    halt: Halt,
     progress: &watch::Sender<Progress>,
 ) -> Result<Imported, Failure> {
-    let imported = desk.ask_blocking(move |keeper| keeper.bench(dry))?.and_then(|bench| {
+    let imported = desk.ask_blocking(move |keeper| keeper.bench(transport, dry, halt))?.and_then(|bench| {
         let imported = match source {
             ImportSource::Path(path) => from_path(desk, &bench, &path, transport, dry, progress),
             ImportSource::Stream(stream) => from_stream(desk, &bench, stream, transport, dry, progress),
         };
-        bench.clear(dry);
+        bench.clear();
         imported
     });
     desk.ask_blocking(Keeper::import_ended)?;
@@ -115,7 +123,18 @@ fn from_stream(
             let snapshot = verdict.trust.snapshot;
             (BundleReport { file: name, ..act(desk, verdict, transport, dry)? }, Some(snapshot))
         }
-        Err(error) => (refusal(desk, name, error, transport, dry)?, None),
+        // It comes again: that is no outcome to be reported.
+        Err(error @ IntakeError::GaveWay) => {
+            desk.ask_blocking(|keeper| keeper.gave_way = true)?;
+            return Err(Failure::of(&error));
+        }
+        Err(error) => {
+            if let IntakeError::DiskFull { objects, .. } = &error {
+                // It cannot be read twice; the next time there may be room.
+                bench.make_room(objects);
+            }
+            (refusal(desk, name, error, transport, dry)?, None)
+        }
     };
     Ok(Imported { report: ImportReport { code: report.code, bundles: vec![report] }, snapshot })
 }
@@ -150,7 +169,11 @@ impl Bench {
         beside: &[PathBuf],
         progress: &watch::Sender<Progress>,
     ) -> Result<Box<Verdict>, IntakeError> {
-        let whole = || Input::open(file).and_then(|input| self.appraise(desk, &input, progress));
+        let once = || Input::open(file).and_then(|input| self.appraise(desk, &input, progress));
+        let whole = || match once() {
+            Err(IntakeError::DiskFull { objects, .. }) if self.make_room(&objects) => once(),
+            result => result,
+        };
         let lacking = match whole() {
             Err(IntakeError::Refused { code: Code::Missing, remains, .. }) if beside.len() > 1 => remains.wanted,
             result => return result,
@@ -187,16 +210,38 @@ impl Bench {
         self.launcher.import(input, &self.order, &self.staging, &holds, &mut tell).map(Box::new)
     }
 
+    /// Makes room on a full disk for a bundle that wants `objects`: what is staged of others goes and, for a person, what
+    /// transports have received so far. Says whether anything has gone.
+    fn make_room(&self, objects: &[Digest]) -> bool {
+        if self.dry {
+            return false;
+        }
+        // If it is not known what is wanted, everything staged may be.
+        let staged = if objects.is_empty() { Ok(0) } else { intake::keep_only(&self.staging, objects) };
+        let received = self.spool.as_deref().map_or(Ok(0), room::empty);
+        let gone = [staged, received].map(|gone| {
+            gone.unwrap_or_else(|error| {
+                tracing::warn!(%error, "not all room there could be was made on a full disk");
+                0
+            })
+        });
+        let count: usize = gone.iter().sum();
+        tracing::info!(count, "room was made on a full disk");
+        count > 0
+    }
+
     /// What a dry run staged goes with it.
-    fn clear(&self, dry: bool) {
-        if dry && let Err(error) = fs::remove_dir_all(&self.staging) {
+    fn clear(&self) {
+        if self.dry
+            && let Err(error) = fs::remove_dir_all(&self.staging)
+        {
             tracing::warn!(%error, "what a dry run staged stays until the next");
         }
     }
 }
 
 impl Keeper {
-    fn bench(&mut self, dry: bool) -> Result<Bench, Failure> {
+    fn bench(&mut self, transport: Transport, dry: bool, halt: Halt) -> Result<Bench, Failure> {
         self.writable()?;
         let device = self.as_device()?;
         let staging = if dry { self.dry_staging()? } else { self.store.staging() };
@@ -204,7 +249,10 @@ impl Keeper {
         Ok(Bench {
             order: Order { stored: self.stored()?, device, clock: self.clock(), reserve: self.config.reserve },
             staging,
-            launcher: Launcher::program(&self.config.program),
+            launcher: Launcher::program(&self.config.program).with_halt(halt),
+            dry,
+            // A bundle from the network may itself be there.
+            spool: is_of_a_person(transport).then(|| self.config.state.join("spool")),
         })
     }
 

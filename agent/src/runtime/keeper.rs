@@ -79,6 +79,8 @@ pub(super) struct Keeper {
     pub(super) news: watch::Sender<News>,
     /// A bundle is being read: objects that nothing leads to yet may be part of it.
     pub(super) importing: bool,
+    /// A bundle from the network gave way to another: what was staged of it waits for it to come again.
+    pub(super) gave_way: bool,
     /// Objects may be there that nothing leads to any more.
     pub(super) untidy: bool,
 }
@@ -128,6 +130,7 @@ impl Keeper {
             told_health: None,
             news: watch::Sender::new(News::default()),
             importing: false,
+            gave_way: false,
             untidy: false,
         };
         keeper.check_keys()?;

@@ -17,6 +17,7 @@ use casemate_protocol::tuf::role::{RoleName, Version};
 use super::duties::unfinished;
 use super::error::RuntimeError;
 use super::keeper::Keeper;
+use super::queue::is_of_a_person;
 use super::receipts::{Draft, draft};
 use crate::exit::Failure;
 use crate::local_api::answer::BundleReport;
@@ -120,7 +121,9 @@ impl Keeper {
         self.drive(first, events)?;
         let report = self.standing_report(&verdict.trust);
         let receipt = self.conclude()?;
-        if matches!(report.code, Code::Applied | Code::Probation | Code::Waiting) {
+        let awaited = self.gave_way && is_of_a_person(transport);
+        if !awaited && matches!(report.code, Code::Applied | Code::Probation | Code::Waiting) {
+            self.gave_way = false;
             // Nothing is incomplete any more: parts of bundles that never became whole would stay for ever.
             let count = self.store.clear_staging()?;
             tracing::debug!(count, "staged files nobody waits for");

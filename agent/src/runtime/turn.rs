@@ -1,32 +1,25 @@
 //! One call after the other: who is answered at once, who waits for an import, who waits for its outcome.
 
-use std::collections::VecDeque;
-
 use casemate_protocol::code::Code;
 use casemate_protocol::digest::Digest;
-use casemate_protocol::evidence::receipt::Transport;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::error::RuntimeError;
 use super::import::{Imported, import};
+use super::queue::{Order, Queue, WAITING_IMPORTS};
 use super::store_thread::{Desk, StoreThread};
 use crate::exit::Failure;
-use crate::intake::Progress;
+use crate::intake::{Halt, Progress};
 use crate::local_api::answer::ImportReport;
-use crate::local_api::call::{Answer, Call, ImportSource, Request};
+use crate::local_api::call::{Answer, Call, Request};
 use crate::local_api::hub::Follower;
 
-/// Imports that may wait for the one that runs.
-const WAITING_IMPORTS: usize = 8;
-
-/// An import somebody asked for.
-struct Order {
-    source: ImportSource,
-    transport: Transport,
-    wait: bool,
-    dry_run: bool,
-    reply: oneshot::Sender<Answer>,
+/// An import under way.
+struct Running {
+    task: JoinHandle<Option<Patient>>,
+    /// Ends it, if it gives way.
+    halt: Option<Halt>,
 }
 
 /// An import whose bundle is on trial, and who waits for the outcome.
@@ -49,8 +42,8 @@ pub enum Ended {
 pub(super) struct Turn {
     store: StoreThread,
     progress: watch::Sender<Progress>,
-    waiting: VecDeque<Order>,
-    importing: Option<JoinHandle<Option<Patient>>>,
+    waiting: Queue,
+    importing: Option<Running>,
     patients: Vec<Patient>,
     answering: JoinSet<()>,
 }
@@ -60,7 +53,7 @@ impl Turn {
         Self {
             store,
             progress,
-            waiting: VecDeque::new(),
+            waiting: Queue::default(),
             importing: None,
             patients: Vec::new(),
             answering: JoinSet::new(),
@@ -85,9 +78,13 @@ impl Turn {
             }
             if self.importing.is_none()
                 && !ending
-                && let Some(order) = self.waiting.pop_front()
+                && let Some(order) = self.waiting.pop()
             {
                 self.importing = Some(start(self.store.desk(), order, self.progress.clone()));
+            }
+            // Neither a person nor a restart waits for a line that may be slow, or silent.
+            if let Some(running) = self.importing.as_ref().filter(|_| ending || self.waiting.has_people()) {
+                running.give_way();
             }
             tokio::select! {
                 biased;
@@ -104,8 +101,9 @@ impl Turn {
                     self.attend().await;
                 }
                 Some(_) = self.answering.join_next() => {}
-                // What runs is answered; whoever asks now finds the next process.
-                request = calls.recv(), if !ending => match request {
+                // What runs is answered; whoever asks then finds the next process. As long as an import runs, that takes
+                // its time: consumers have to report meanwhile, and the watchdog has to see that all is well.
+                request = calls.recv(), if !ending || self.importing.is_some() => match request {
                     None => break,
                     Some(request) => self.take(request),
                 }
@@ -117,11 +115,10 @@ impl Turn {
 
     fn take(&mut self, Request { call, reply }: Request) {
         match call {
-            Call::Import { source, transport, wait, dry_run } if self.waiting.len() < WAITING_IMPORTS => {
-                self.waiting.push_back(Order { source, transport, wait, dry_run, reply });
-            }
-            Call::Import { .. } => {
-                let _asked = reply.send(Err(RuntimeError::Overload(WAITING_IMPORTS).into()));
+            Call::Import { source, transport, wait, dry_run } => {
+                if let Err(order) = self.waiting.push(Order { source, transport, wait, dry_run, reply }) {
+                    let _asked = order.reply.send(Err(RuntimeError::Overload(WAITING_IMPORTS).into()));
+                }
             }
             call => {
                 let desk = self.store.desk();
@@ -167,6 +164,16 @@ impl Turn {
     }
 }
 
+impl Running {
+    /// Ends it if it is one of those that can come again.
+    fn give_way(&self) {
+        if let Some(halt) = self.halt.as_ref().filter(|halt| !halt.is_called()) {
+            tracing::info!("a bundle from the network gives way: what was verified of it stays");
+            halt.call();
+        }
+    }
+}
+
 impl Patient {
     fn discharge(self) {
         let _asked = self.reply.send(document(&self.report));
@@ -177,10 +184,12 @@ fn document(report: &ImportReport) -> Answer {
     serde_json::to_value(report).map_err(|source| RuntimeError::Stored { what: "report", source }.into())
 }
 
-fn start(desk: Desk, order: Order, progress: watch::Sender<Progress>) -> JoinHandle<Option<Patient>> {
-    tokio::task::spawn_blocking(move || {
+fn start(desk: Desk, order: Order, progress: watch::Sender<Progress>) -> Running {
+    let halt = order.gives_way().then(Halt::default);
+    let own = halt.clone().unwrap_or_default();
+    let task = tokio::task::spawn_blocking(move || {
         let Order { source, transport, wait, dry_run, reply } = order;
-        let answer = match import(&desk, source, transport, dry_run, &progress) {
+        let answer = match import(&desk, source, transport, dry_run, own, &progress) {
             Ok(Imported { report, snapshot: Some(snapshot) }) if wait && !dry_run && report.code == Code::Probation => {
                 return Some(Patient { report, snapshot, reply });
             }
@@ -192,13 +201,14 @@ fn start(desk: Desk, order: Order, progress: watch::Sender<Progress>) -> JoinHan
         };
         let _asked = reply.send(answer);
         None
-    })
+    });
+    Running { task, halt }
 }
 
-async fn under_way(importing: &mut Option<JoinHandle<Option<Patient>>>) -> Option<Patient> {
+async fn under_way(importing: &mut Option<Running>) -> Option<Patient> {
     match importing {
         // A panic in the import has lost its caller's answer; the loop goes on.
-        Some(running) => running.await.ok().flatten(),
+        Some(running) => (&mut running.task).await.ok().flatten(),
         None => std::future::pending().await,
     }
 }
