@@ -1,19 +1,21 @@
 //! The only place where bytes leave the appliance.
 //!
-//! What leaves is listed, shown and logged, and is nothing but receipts and health reports: signed statements of closed
-//! schemas. Kept small enough to be audited by itself (R08).
+//! What leaves is listed, shown and logged. By itself the agent sends nothing but receipts and health reports: signed
+//! statements of closed schemas. Who asks with a certificate is answered what his kind may read. Kept small enough to be audited by itself (R08).
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use casemate_protocol::code::{Code, Explain};
+use casemate_protocol::device::certificate_name::CertificateName;
 use casemate_protocol::digest::Digest;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use thiserror::Error;
+use tracing::field::display;
 
 /// Why a receipt did not leave.
 #[derive(Debug, Error)]
@@ -87,6 +89,13 @@ pub fn let_out(release: Release) -> Vec<u8> {
     match release {
         Release::Receipt { envelope, .. } | Release::Health { envelope } => envelope,
     }
+}
+
+/// Lets the answer of `route` out to whoever showed the certificate `to`. `body` is all of it; a file or a stream of
+/// events, which come piece by piece, are let out as they begin, by their `length` if they have one.
+pub fn answer(route: &str, to: &CertificateName, length: Option<u64>, body: Option<&[u8]>) {
+    let (role, peer, digest) = (to.kind, &to.id, body.map(Digest::of).map(display));
+    tracing::info!(route, %role, %peer, bytes = length, digest, "an answer leaves the appliance");
 }
 
 fn tell(release: &Release) {

@@ -15,6 +15,7 @@ use casemate_agent::config::Config;
 use casemate_agent::identity::Identity;
 use casemate_agent::local_api::call::Call;
 use casemate_agent::local_api::{Remote, Spool};
+use casemate_agent::outbox;
 use casemate_agent::runtime::Agent;
 use casemate_agent::transport::push::{Limits, Listener};
 use casemate_agent::transport::tls::Credentials;
@@ -59,7 +60,7 @@ fn serve(folder: &Path) {
         agent.call(Call::EnrolRequest).await.unwrap();
         let credentials = watch::Sender::new(Arc::new(credentials(folder, &state)));
         let spool = Spool::open(&folder.join("spool"), 0).unwrap();
-        let remote = Remote::with_pace(agent.calls(), agent.hub(), spool, Duration::ZERO, 1);
+        let remote = Remote::new(agent.calls(), agent.hub(), spool, outbox::answer).with_pace(Duration::ZERO, 1);
         let on_stream = move |stream, name| {
             let remote = remote.clone();
             async move { remote.serve(stream, name).await }

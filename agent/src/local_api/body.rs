@@ -35,6 +35,14 @@ impl Body {
         Self(Kind::Whole(Some(bytes.into())))
     }
 
+    /// All of it, unless it comes piece by piece.
+    pub(super) fn at_hand(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Kind::Whole(bytes) => Some(bytes.as_deref().unwrap_or_default()),
+            Kind::File { .. } | Kind::Events { .. } => None,
+        }
+    }
+
     /// A file, or a part of one.
     pub(super) fn file(extract: Extract, place: Place) -> Self {
         if extract.left() == 0 {
@@ -87,7 +95,7 @@ impl HttpBody for Body {
         match &self.0 {
             Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Kind::File { left, .. } => SizeHint::with_exact(*left),
-            Kind::Events { .. } => SizeHint::new(),
+            Kind::Events { .. } => SizeHint::default(),
         }
     }
 }

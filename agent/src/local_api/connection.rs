@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use casemate_protocol::device::id::Owner;
 use casemate_protocol::evidence::receipt::Transport;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::HeaderMap;
+use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Response, StatusCode, Uri};
@@ -29,7 +30,7 @@ use super::refusal::{Refusal, RequestError};
 use super::remote::Shared;
 use super::router::{self, Found};
 use super::routes::Endpoint;
-use super::{file, openapi, order, reply, resumed, upload};
+use super::{discretion, file, openapi, order, reply, resumed, upload};
 
 /// A connection on which no request comes for so long is closed.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -50,10 +51,7 @@ pub(super) struct Backend {
 pub(super) async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, backend: Arc<Backend>) {
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let backend = backend.clone();
-        async move {
-            let reply = backend.answer(request).await.unwrap_or_else(|refusal| reply::refuse(&refusal));
-            Ok::<_, Infallible>(reply)
-        }
+        async move { Ok::<_, Infallible>(backend.reply(request).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -67,26 +65,42 @@ pub(super) async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, back
 }
 
 impl Backend {
-    async fn answer(self: &Arc<Self>, request: hyper::Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    /// The answer or why not, let out if it leaves the appliance.
+    async fn reply(self: &Arc<Self>, request: hyper::Request<Incoming>) -> Response<Body> {
         let (head, body) = request.into_parts();
         if let (Caller::Remote(name), Some(remote)) = (&self.caller, &self.remote) {
             remote.pace(name).await;
         }
-        let found = router::find(&self.caller, &head.method, head.uri.path())?;
+        let (route, answer) = match router::find(&self.caller, &head.method, head.uri.path()) {
+            Ok(found) => (found.route.template, self.answer(&found, head, body).await),
+            Err(error) => ("-", Err(error.into())),
+        };
+        let (Caller::Remote(name), Some(remote)) = (&self.caller, &self.remote) else {
+            return answer.unwrap_or_else(|refusal| reply::refuse(&refusal));
+        };
+        let reply = answer.unwrap_or_else(|mut refusal| {
+            discretion::failure(&mut refusal.failure);
+            reply::refuse(&refusal)
+        });
+        (remote.let_out)(route, name, reply.body().size_hint().exact(), reply.body().at_hand());
+        reply
+    }
+
+    async fn answer(self: &Arc<Self>, found: &Found, head: Parts, body: Incoming) -> Result<Response<Body>, Refusal> {
         match found.route.endpoint {
             Endpoint::Health => self.health().await,
             Endpoint::Status => self.document(Call::Status).await,
-            Endpoint::Tree => self.document(Call::Tree).await,
-            Endpoint::Diff => self.document(Call::Diff).await,
+            Endpoint::Tree => self.owners(Call::Tree).await,
+            Endpoint::Diff => self.owners(Call::Diff).await,
             Endpoint::Boundary => self.document(Call::Boundary { drops: self.caller.sees_drops() }).await,
             Endpoint::Receipts => self.document(Call::Receipts).await,
             Endpoint::OpenApi => Ok(reply::text(openapi::DOCUMENT)),
-            Endpoint::File => self.file(&found, &head.headers).await,
+            Endpoint::File => self.file(found, &head).await,
             Endpoint::Events => self.events(&head.method, &head.uri, &head.headers),
-            Endpoint::Receipt => self.document(Call::Receipt { sequence: number(&found)? }).await,
+            Endpoint::Receipt => self.document(Call::Receipt { sequence: number(found)? }).await,
             Endpoint::Taken => {
                 order::nothing(body).await?;
-                self.ask(Call::ReceiptTaken { sequence: number(&found)? }).await?;
+                self.ask(Call::ReceiptTaken { sequence: number(found)? }).await?;
                 Ok(reply::empty(StatusCode::NO_CONTENT))
             }
             Endpoint::EnrolRequest => {
@@ -94,23 +108,23 @@ impl Backend {
                 self.document(Call::EnrolRequest).await
             }
             Endpoint::EnrolGrant => {
-                let grant = order::document(&found, &head.headers, body).await?.to_vec();
+                let grant = order::document(found, &head.headers, body).await?.to_vec();
                 self.document(Call::EnrolGrant { grant }).await
             }
             Endpoint::EnrolWords => {
-                let order::Words { words } = order::read(&found, &head.headers, body).await?;
+                let order::Words { words } = order::read(found, &head.headers, body).await?;
                 self.document(Call::EnrolWords { words }).await
             }
             Endpoint::Report => {
                 let consumer = found.parameter("consumer");
                 let nobody = |_| RequestError::Nothing { what: "consumer", value: consumer.into() };
                 let consumer = consumer.parse().map_err(nobody)?;
-                let report = order::read(&found, &head.headers, body).await?;
+                let report = order::read(found, &head.headers, body).await?;
                 self.document(Call::Report { consumer, report }).await
             }
-            Endpoint::Bundles => self.bundles(&found, &head.uri, &head.headers, body).await,
-            Endpoint::UploadOffset => resumed::offset(self, &found),
-            Endpoint::Upload => resumed::append(self, &found, &head.headers, body).await,
+            Endpoint::Bundles => self.bundles(found, &head.uri, &head.headers, body).await,
+            Endpoint::UploadOffset => resumed::offset(self, found),
+            Endpoint::Upload => resumed::append(self, found, &head.headers, body).await,
         }
     }
 
@@ -152,6 +166,15 @@ impl Backend {
         Ok(reply::document(&self.queue(call).await?))
     }
 
+    /// As [`Self::document`]; to somebody elsewhere, of groups alone.
+    async fn owners(self: &Arc<Self>, call: Call) -> Result<Response<Body>, Refusal> {
+        let mut document = self.ask(call).await?;
+        if self.remote.is_some() {
+            discretion::groups(&mut document["owners"]);
+        }
+        Ok(reply::document(&document))
+    }
+
     async fn ask(self: &Arc<Self>, call: Call) -> Result<Value, Refusal> {
         let place = self.places.call().await.ok_or(RequestError::Stopping)?;
         let backend = Arc::clone(self);
@@ -174,7 +197,7 @@ impl Backend {
         Ok(answered.await.map_err(|_| RequestError::Stopping)??)
     }
 
-    async fn file(self: &Arc<Self>, found: &Found, headers: &HeaderMap) -> Result<Response<Body>, Refusal> {
+    async fn file(self: &Arc<Self>, found: &Found, head: &Parts) -> Result<Response<Body>, Refusal> {
         let nothing = |what, value: &str| RequestError::Nothing { what, value: value.into() };
         let (kind, id, path) = (found.parameter("owners"), found.parameter("id"), found.parameter("path"));
         let name = id.parse().map_err(|_| nothing("owner", id))?;
@@ -183,12 +206,16 @@ impl Backend {
             "tenants" => Owner::Tenant(name),
             _ => return Err(nothing("kind of owner", kind).into()),
         };
+        if self.remote.is_some() && matches!(owner, Owner::Tenant(_)) {
+            let path = head.uri.path().chars().take(200).collect();
+            return Err(RequestError::Caller { caller: self.caller.clone(), path }.into());
+        }
         let path = path.parse().map_err(|_| nothing("file", path))?;
         let place = self.places.reader()?;
         let answer = self.ask(Call::File { owner, path }).await?;
         let shape = |source: serde_json::Error| RequestError::Failed { action: "find the file", source: source.into() };
         let target: FilePlace = serde_json::from_value(answer).map_err(shape)?;
-        Ok(file::reply(target, headers, place).await?)
+        Ok(file::reply(target, &head.headers, place).await?)
     }
 
     fn events(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Response<Body>, Refusal> {

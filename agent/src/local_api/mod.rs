@@ -21,6 +21,7 @@ pub mod call;
 mod caller;
 pub mod client;
 mod connection;
+mod discretion;
 pub mod event;
 mod file;
 mod follow;
@@ -43,6 +44,6 @@ mod spool;
 mod upload;
 
 pub use hub::Hub;
-pub use remote::Remote;
+pub use remote::{LetOut, Remote};
 pub use server::{ServerError, Sockets};
 pub use spool::Spool;

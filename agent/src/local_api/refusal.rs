@@ -106,6 +106,9 @@ pub(super) enum RequestError {
         /// How many may.
         limit: usize,
     },
+    /// This certificate sends a bundle already.
+    #[error("a bundle is being received with this certificate already")]
+    Sending,
     /// The queue in front of the loop is full.
     #[error("too many calls are waiting")]
     Overload,
@@ -139,7 +142,7 @@ impl RequestError {
             Self::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Silent => StatusCode::REQUEST_TIMEOUT,
             Self::Range { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
-            Self::Places { .. } | Self::Overload | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Places { .. } | Self::Sending | Self::Overload | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::Failed { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -159,7 +162,7 @@ impl Explain for RequestError {
             | Self::Silent
             | Self::Range { .. } => Code::UsageInvalid,
             Self::TooLong { .. } => Code::TooLarge,
-            Self::Places { .. } | Self::Overload => Code::Overload,
+            Self::Places { .. } | Self::Sending | Self::Overload => Code::Overload,
             Self::Stopping => Code::AgentUnreachable,
             Self::Failed { .. } => Code::Internal,
         }
@@ -187,7 +190,9 @@ impl From<RequestError> for Refusal {
         let header = match &error {
             RequestError::Method { allowed, .. } => Some((hyper::header::ALLOW, methods(allowed))),
             RequestError::Range { length } => Some((hyper::header::CONTENT_RANGE, format!("bytes */{length}"))),
-            RequestError::Places { .. } | RequestError::Overload => Some((hyper::header::RETRY_AFTER, "1".into())),
+            RequestError::Places { .. } | RequestError::Sending | RequestError::Overload => {
+                Some((hyper::header::RETRY_AFTER, "1".into()))
+            }
             _ => None,
         };
         Self { status: error.status(), failure: Failure::of(&error).into(), header }
@@ -197,7 +202,7 @@ impl From<RequestError> for Refusal {
 impl From<SpoolError> for Refusal {
     fn from(error: SpoolError) -> Self {
         let header = match &error {
-            SpoolError::TooMany | SpoolError::Busy => Some((hyper::header::RETRY_AFTER, "5".into())),
+            SpoolError::TooMany(_) | SpoolError::Busy => Some((hyper::header::RETRY_AFTER, "5".into())),
             _ => None,
         };
         let status = match &error {

@@ -9,17 +9,19 @@ use casemate_protocol::device::certificate_name::CertificateName;
 use casemate_protocol::digest::Digest;
 use casemate_protocol::evidence::receipt::Transport;
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
+use tokio::time::{Instant, timeout_at};
 
-use super::body::Body;
+use super::body;
 use super::call::{Call, ImportSource};
 use super::caller::Caller;
 use super::connection::Backend;
+use super::discretion;
 use super::order;
 use super::refusal::{Refusal, RequestError};
-use super::remote::Shared;
+use super::remote::{Receiving, Shared};
 use super::reply;
 use super::router::Found;
 use super::spool::{SpoolError, Unfinished};
@@ -28,13 +30,15 @@ use super::spool::{SpoolError, Unfinished};
 const OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 /// How long it is.
 const LENGTH: HeaderName = HeaderName::from_static("upload-length");
-/// A body of which no byte comes for so long has been left.
+/// A body of which fewer than [`PACE`] bytes come in so long has been left, or is meant to take a place.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// As slow as pull puts up with, bytes.
+const PACE: usize = 4096;
 /// Bytes written at once.
 const BATCH: usize = 256 << 10;
 
 /// `HEAD /v1/uploads/{digest}`.
-pub(super) fn offset(backend: &Backend, found: &Found) -> Result<Response<Body>, Refusal> {
+pub(super) fn offset(backend: &Backend, found: &Found) -> Result<Response<body::Body>, Refusal> {
     let (shared, whose) = remote(backend)?;
     let known = shared.spool.offset(whose, &digest(found)?).map_err(SpoolError::from)?;
     let mut response = reply::empty(StatusCode::OK);
@@ -51,12 +55,12 @@ pub(super) async fn append(
     found: &Found,
     headers: &HeaderMap,
     body: Incoming,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Response<body::Body>, Refusal> {
     let (shared, whose) = remote(backend)?;
     let digest = digest(found)?;
     order::bytes(found, headers)?;
     let (offset, length) = (number(headers, &OFFSET)?, number(headers, &LENGTH)?);
-    let place = shared.upload()?;
+    let place = shared.upload(whose)?;
     let upload = shared.spool.resume(whose, &digest, offset, length)?;
     let (upload, ended) = receive(upload, body).await?;
     if !upload.is_whole() {
@@ -74,10 +78,10 @@ pub(super) async fn whole(
     body: Incoming,
     wait: bool,
     dry_run: bool,
-) -> Result<Response<Body>, Refusal> {
-    let (shared, _) = remote(backend)?;
-    let place = shared.upload()?;
-    let upload = shared.spool.post(body.size_hint().exact().unwrap_or(u64::MAX))?;
+) -> Result<Response<body::Body>, Refusal> {
+    let (shared, whose) = remote(backend)?;
+    let place = shared.upload(whose)?;
+    let upload = shared.spool.post(whose, body.size_hint().exact().unwrap_or(u64::MAX))?;
     let (upload, ended) = receive(upload, body).await?;
     ended?;
     finish(backend, upload, wait, dry_run, place).await
@@ -102,16 +106,18 @@ fn number(headers: &HeaderMap, name: &HeaderName) -> Result<u64, RequestError> {
 }
 
 /// Moves the body onto the disk, and how it ended. What came before it broke off is kept.
-async fn receive(
-    mut upload: Unfinished,
-    mut body: Incoming,
-) -> Result<(Unfinished, Result<(), RequestError>), Refusal> {
-    let mut batch = Vec::new();
+async fn receive<B>(mut upload: Unfinished, mut body: B) -> Result<(Unfinished, Result<(), RequestError>), Refusal>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let (mut batch, mut moved, mut due) = (Vec::new(), 0, Instant::now() + PATIENCE);
     loop {
-        let frame = tokio::time::timeout(PATIENCE, body.frame()).await;
+        let frame = timeout_at(due, body.frame()).await;
         let ended = match frame {
             Ok(Some(Ok(frame))) => {
-                batch.extend_from_slice(frame.data_ref().map_or(&[], |bytes| bytes));
+                let bytes: &[u8] = frame.data_ref().map_or(&[], |bytes| bytes);
+                batch.extend_from_slice(bytes);
+                moved += bytes.len();
                 None
             }
             Ok(None) => Some(Ok(())),
@@ -132,6 +138,9 @@ async fn receive(
         if let Some(ended) = ended {
             return Ok((upload, ended));
         }
+        if moved >= PACE {
+            (moved, due) = (0, Instant::now() + PATIENCE);
+        }
     }
 }
 
@@ -141,29 +150,26 @@ async fn finish(
     upload: Unfinished,
     wait: bool,
     dry_run: bool,
-    place: impl Send + 'static,
-) -> Result<Response<Body>, Refusal> {
-    let backend = backend.clone();
+    place: Receiving,
+) -> Result<Response<body::Body>, Refusal> {
+    let (backend, kind) = (backend.clone(), remote(backend)?.1.kind);
     let imported = tokio::spawn(async move {
         let check = tokio::task::spawn_blocking(move || upload.check().map(|()| upload));
         let upload = check.await.map_err(|_| RequestError::Stopping)??;
+        // Whoever waits for an import receives nothing: others may send meanwhile.
+        drop(place);
         let source = ImportSource::Path(upload.path().to_owned());
         let answer = backend.queue(Call::Import { source, transport: Transport::Push, wait, dry_run }).await;
         // What the environment refused may be asked again: PATCH at the end, without a byte.
         if !matches!(&answer, Err(refusal) if refusal.failure.code.class() == Class::Environment) {
             upload.remove();
         }
-        drop(place);
         answer
     });
     let mut report = imported.await.unwrap_or_else(|_| Err(RequestError::Stopping.into()))?;
-    unnamed(&mut report);
+    discretion::import(&mut report, kind);
     Ok(reply::document(&report))
 }
 
-/// Nobody elsewhere needs to know where on the appliance a bundle lay.
-fn unnamed(report: &mut serde_json::Value) {
-    for bundle in report["bundles"].as_array_mut().into_iter().flatten() {
-        bundle["file"] = "-".into();
-    }
-}
+#[cfg(test)]
+mod tests;

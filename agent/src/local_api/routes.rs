@@ -180,7 +180,7 @@ pub const ROUTES: &[Route] = &[
         template: "/v1/tree",
         roles: READERS,
         kinds: OPERATOR,
-        summary: "What is current: every owner's generation, its files and their digests, and who reads them.",
+        summary: "What is current: every owner's generation, its files and their digests, and who reads them. Told elsewhere: of groups alone.",
         parameters: &[],
         bodies: &[],
         answers: &[document("TreeReport", "The tree, and the sequence it is true at.")],
@@ -192,7 +192,7 @@ pub const ROUTES: &[Route] = &[
         template: "/v1/files/{owners}/{id}/{path}",
         roles: READERS,
         kinds: OPERATOR,
-        summary: "The bytes of a current file, whole or a range of them. Slashes in the path may stand as they are.",
+        summary: "The bytes of a current file, whole or a range of them. Slashes in the path may stand as they are. Told elsewhere: of groups alone.",
         parameters: &[
             Parameter { name: "owners", place: Place::Path, schema: "OwnerKind", about: "The kind of owner." },
             Parameter { name: "id", place: Place::Path, schema: "Name", about: "The owner's name." },
@@ -234,7 +234,7 @@ pub const ROUTES: &[Route] = &[
         template: "/v1/diff",
         roles: READERS,
         kinds: OPERATOR,
-        summary: "By owner, which files the generation under way changes, or, if none is, the last one changed.",
+        summary: "By owner, which files the generation under way changes, or, if none is, the last one changed. Told elsewhere: of groups alone.",
         parameters: &[],
         bodies: &[],
         answers: &[document("DiffReport", "The differences.")],
@@ -308,7 +308,10 @@ pub const ROUTES: &[Route] = &[
             },
         ],
         bodies: &[Content { media: JSON, schema: "ImportOrder" }, Content { media: BUNDLE, schema: "Bytes" }],
-        answers: &[document("ImportReport", "What became of every bundle, refusals of single bundles included.")],
+        answers: &[document(
+            "ImportReport",
+            "What became of every bundle, refusals of single bundles included; to a publisher, without differences and boundary.",
+        )],
         refusals: &[400, 409, 413, 415, 422, 503],
     },
     Route {

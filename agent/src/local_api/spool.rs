@@ -2,9 +2,10 @@
 //!
 //! ```text
 //!  <kind>.<id>.<sha256>.<length>    an upload: as long as the offset it goes on from
-//!  post.<number>                    the body of a request that cannot be resumed; of no use after a restart
+//!  post.<kind>.<id>.<number>        the body of a request that cannot be resumed; of no use after a restart
 //! ```
 //!
+//! Whatever lies here leaves room for what comes on a stick, and what publishers send leaves room for operators.
 //! Nothing is flushed: after a power cut an upload may hold zeros, its digest tells, and it begins anew.
 
 use std::collections::BTreeSet;
@@ -18,17 +19,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use casemate_protocol::code::{Code, Explain};
-use casemate_protocol::device::certificate_name::CertificateName;
+use casemate_protocol::device::certificate_name::{CertificateKind, CertificateName};
 use casemate_protocol::digest::{Digest, Hasher};
 use nix::sys::statvfs::fstatvfs;
 use thiserror::Error;
 
-/// Uploads that may lie here unfinished.
-const MOST: usize = 8;
+/// Bundles of one certificate that may lie here, unfinished or being imported.
+const MOST: usize = 2;
+/// Of all certificates of one kind.
+const MOST_OF_KIND: usize = 8;
+/// What lies here takes at most this part of the room that there would be without it …
+const SHARE: u64 = 2;
+/// … and what publishers sent, this part.
+const PUBLISHERS_SHARE: u64 = 4;
 /// An upload that has not grown for so long is given up once its place is needed.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 /// Read at once when a digest is checked, bytes.
 const CHUNK: usize = 256 << 10;
+/// How the name of a body begins that cannot be resumed.
+const POST: &str = "post.";
 /// Bytes that may be written between two looks at the free space.
 const LOOK_EVERY: u64 = 8 << 20;
 
@@ -65,9 +74,19 @@ pub(super) enum SpoolError {
     /// More bytes came than were announced.
     #[error("more than the announced {0} bytes came")]
     TooLong(u64),
-    /// Too many uploads lie here unfinished.
-    #[error("{MOST} uploads lie here unfinished already")]
-    TooMany,
+    /// Too many bundles of this certificate, or of its kind, lie here.
+    #[error("{0} bundles are being received or imported already")]
+    TooMany(usize),
+    /// It would take room that is kept for others.
+    #[error("{wanted} bytes do not fit: {used} of the {share} bytes that uploads may take are taken")]
+    Share {
+        /// Bytes to come.
+        wanted: u64,
+        /// Bytes that lie here.
+        used: u64,
+        /// Bytes that may.
+        share: u64,
+    },
     /// The disk would become too full.
     #[error("{wanted} bytes do not fit: {free} are free, of which {reserve} stay free")]
     Full {
@@ -88,8 +107,8 @@ impl Explain for SpoolError {
         match self {
             Self::Offset { .. } | Self::Length { .. } | Self::Busy | Self::Digest { .. } => Code::UploadConflict,
             Self::TooLong(_) => Code::TooLarge,
-            Self::TooMany => Code::Overload,
-            Self::Full { .. } => Code::DiskFull,
+            Self::TooMany(_) => Code::Overload,
+            Self::Full { .. } | Self::Share { .. } => Code::DiskFull,
             Self::File(error) => match error.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Code::DiskFull,
                 _ => Code::StateUnavailable,
@@ -105,6 +124,23 @@ pub struct Spool {
     reserve: u64,
     busy: Arc<Mutex<BTreeSet<String>>>,
     posts: Arc<AtomicU64>,
+    /// Held while a file is counted and made.
+    making: Arc<Mutex<()>>,
+}
+
+/// One file of the folder.
+struct Lying {
+    path: PathBuf,
+    name: String,
+    length: u64,
+    grown: SystemTime,
+}
+
+impl Lying {
+    /// Whether it was sent with a certificate called so: `<kind>.` or `<kind>.<id>.`
+    fn is_of(&self, prefix: &str) -> bool {
+        self.name.strip_prefix(POST).unwrap_or(&self.name).starts_with(prefix)
+    }
 }
 
 impl Spool {
@@ -116,11 +152,11 @@ impl Spool {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
-            if entry.file_name().as_encoded_bytes().starts_with(b"post.") || is_abandoned(&entry.path()) {
+            if entry.file_name().as_encoded_bytes().starts_with(POST.as_bytes()) || is_abandoned(&entry.path()) {
                 fs::remove_file(entry.path())?;
             }
         }
-        Ok(Self { folder: folder.into(), reserve, busy: Arc::default(), posts: Arc::default() })
+        Ok(Self { folder: folder.into(), reserve, busy: Arc::default(), posts: Arc::default(), making: Arc::default() })
     }
 
     /// How much of an upload of `whose` is here, and how long it will be; `None` if nothing of it is here.
@@ -152,30 +188,35 @@ impl Spool {
             Some((_, known)) if known != length => return Err(SpoolError::Length { known, asked: length }),
             Some((found, _)) if found != offset => return Err(SpoolError::Offset { found, asked: offset }),
             None if offset != 0 => return Err(SpoolError::Offset { found: 0, asked: offset }),
-            None => self.make_room()?,
-            Some(_) => {}
+            _ => {}
         }
-        self.begin(&format!("{prefix}{length}"), offset, length, Some(*digest), Some(busy))
+        self.begin(whose, &format!("{prefix}{length}"), offset, length, Some((*digest, busy)))
     }
 
-    /// Takes in a body that cannot be resumed, of at most `length` bytes.
-    pub(super) fn post(&self, length: u64) -> Result<Unfinished, SpoolError> {
+    /// Takes in a body of `whose` that cannot be resumed, of at most `length` bytes.
+    pub(super) fn post(&self, whose: &CertificateName, length: u64) -> Result<Unfinished, SpoolError> {
         let number = self.posts.fetch_add(1, Ordering::Relaxed);
-        self.begin(&format!("post.{number}"), 0, length, None, None)
+        self.begin(whose, &format!("{POST}{}.{}.{number}", whose.kind, whose.id), 0, length, None)
     }
 
     fn begin(
         &self,
+        whose: &CertificateName,
         name: &str,
         received: u64,
         length: u64,
-        digest: Option<Digest>,
-        busy: Option<Busy>,
+        resumed: Option<(Digest, Busy)>,
     ) -> Result<Unfinished, SpoolError> {
         let path = self.folder.join(name);
+        let making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if !path.exists() {
+            self.make_room(whose)?;
+        }
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
-        let mut upload =
-            Unfinished { file, path, received, length, digest, looked: 0, reserve: self.reserve, _busy: busy };
+        drop(making);
+        let (digest, busy) = resumed.unzip();
+        let (spool, kind) = (self.clone(), whose.kind);
+        let mut upload = Unfinished { file, path, received, length, digest, looked: 0, spool, kind, _busy: busy };
         // A body of unknown length is looked at as it comes.
         let wanted = if length == u64::MAX { 0 } else { length.saturating_sub(received) };
         if let Err(error) = upload.look(wanted) {
@@ -187,18 +228,68 @@ impl Spool {
         Ok(upload)
     }
 
-    /// Takes away what was abandoned; fails if there are still too many.
-    fn make_room(&self) -> Result<(), SpoolError> {
-        let mut count = 0;
+    /// All that lies here.
+    fn lying(&self) -> io::Result<Vec<Lying>> {
+        let mut all = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
-            let path = entry?.path();
-            if is_abandoned(&path) {
-                fs::remove_file(&path)?;
-            } else {
-                count += 1;
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            match entry.metadata() {
+                Ok(found) => {
+                    all.push(Lying { path: entry.path(), name, length: found.len(), grown: found.modified()? });
+                }
+                // It was imported just now.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
         }
-        if count < MOST { Ok(()) } else { Err(SpoolError::TooMany) }
+        Ok(all)
+    }
+
+    /// Takes away what was abandoned and, if `whose` has as much here as it may, what it left longest ago; fails if
+    /// there is still too much.
+    fn make_room(&self, whose: &CertificateName) -> Result<(), SpoolError> {
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_idle = |one: &Lying| !one.name.starts_with(POST) && !busy.iter().any(|name| one.name.starts_with(name));
+        let mut all = self.lying()?;
+        all.sort_by_key(|one| one.grown);
+        let (mine, kind) = (format!("{}.{}.", whose.kind, whose.id), format!("{}.", whose.kind));
+        let mut count = all.iter().filter(|one| one.is_of(&mine)).count();
+        let mut of_kind = all.iter().filter(|one| one.is_of(&kind)).count();
+        for one in all.iter().filter(|one| is_idle(one)) {
+            let in_the_way = one.is_of(&mine) && count >= MOST;
+            if in_the_way || is_abandoned(&one.path) {
+                fs::remove_file(&one.path)?;
+                count -= usize::from(one.is_of(&mine));
+                of_kind -= usize::from(one.is_of(&kind));
+            }
+        }
+        match (count < MOST, of_kind < MOST_OF_KIND) {
+            (true, true) => Ok(()),
+            (false, _) => Err(SpoolError::TooMany(MOST)),
+            (true, false) => Err(SpoolError::TooMany(MOST_OF_KIND)),
+        }
+    }
+
+    /// Makes sure that `wanted` bytes more of this kind leave the reserve, and others their part of the room.
+    fn look(&self, kind: CertificateKind, wanted: u64, free: u64) -> Result<(), SpoolError> {
+        let reserve = self.reserve;
+        if free < wanted.saturating_add(reserve) {
+            return Err(SpoolError::Full { wanted, free, reserve });
+        }
+        let all = self.lying()?;
+        let used = |kind: &str| all.iter().filter(|one| one.is_of(kind)).map(|one| one.length).sum::<u64>();
+        let room = (free - reserve).saturating_add(used(""));
+        let mut shares = vec![(used(""), room / SHARE)];
+        if kind != CertificateKind::Operator {
+            shares.push((used(&format!("{kind}.")), room / PUBLISHERS_SHARE));
+        }
+        for (used, share) in shares {
+            if used.saturating_add(wanted) > share {
+                return Err(SpoolError::Share { wanted, used, share });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -222,7 +313,8 @@ pub(super) struct Unfinished {
     digest: Option<Digest>,
     /// Received when the free space was last looked at.
     looked: u64,
-    reserve: u64,
+    spool: Spool,
+    kind: CertificateKind,
     _busy: Option<Busy>,
 }
 
@@ -257,14 +349,12 @@ impl Unfinished {
         Ok(written?)
     }
 
-    /// Makes sure that `wanted` bytes more still leave the reserve.
+    /// Makes sure that there is room for `wanted` bytes more.
     fn look(&mut self, wanted: u64) -> Result<(), SpoolError> {
         let figures = fstatvfs(self.file.as_fd()).map_err(io::Error::from)?;
         #[expect(clippy::useless_conversion, reason = "the types differ between architectures")]
         let free = u64::from(figures.blocks_available()).saturating_mul(u64::from(figures.fragment_size()));
-        if free < wanted.saturating_add(self.reserve) {
-            return Err(SpoolError::Full { wanted, free, reserve: self.reserve });
-        }
+        self.spool.look(self.kind, wanted, free)?;
         self.looked = self.received;
         Ok(())
     }

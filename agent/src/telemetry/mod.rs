@@ -13,7 +13,7 @@ mod start;
 pub use start::start;
 
 /// Every field an event may carry. `.ci/house` compares the program's events with this list.
-pub const KEYS: [&str; 23] = [
+pub const KEYS: [&str; 24] = [
     "bytes",      // a length
     "code",       // an outcome's stable word
     "consumer",   // a consumer's name in the manifest
@@ -33,6 +33,7 @@ pub const KEYS: [&str; 23] = [
     "records",    // journal records
     "remedy",     // what to do about it
     "role",       // a role of the local API
+    "route",      // a route of the API, as in its description
     "sequence",   // a position in the journal
     "socket",     // a socket's path
     "state",      // where an owner's update stands

@@ -32,6 +32,7 @@ fn each_kind_of_certificate_opens_its_routes_and_no_others() {
         ("publisher", "/v1/receipts", 200),
         ("publisher", "/v1/status", 403),
         ("operator", "/v1/tree", 200),
+        ("operator", "/v1/files/tenants/north/app/config.toml", 403),
         ("operator", "/v1/openapi.json", 200),
         ("operator", "/v1/nothing", 404),
     ] {

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use casemate_agent::clock::WallClock;
 use casemate_agent::identity::Identity;
 use casemate_agent::local_api::{Remote, Spool};
+use casemate_agent::outbox;
 use casemate_agent::transport::push::{Limits, Listener};
 use casemate_agent::transport::tls::Credentials;
 use casemate_protocol::boundary::Listen;
@@ -83,7 +84,7 @@ impl Station {
         let serving = std::thread::spawn(move || {
             let serve = hosted.host(async |agent| {
                 let spool = Spool::open(&hosted.path("state/push"), reserve).unwrap();
-                let remote = Remote::new(agent.calls(), agent.hub(), spool);
+                let remote = Remote::new(agent.calls(), agent.hub(), spool, outbox::answer);
                 let on_stream = move |stream, name| {
                     let remote = remote.clone();
                     async move { remote.serve(stream, name).await }

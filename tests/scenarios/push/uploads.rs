@@ -58,6 +58,7 @@ fn a_bundle_in_one_request_is_imported_and_the_receipt_says_how_it_came() {
             .replace("vnd.casemate.bundles?dry_run=true", "vnd.casemate.bundle"),
     );
     assert_eq!(dry.status, 200, "{dry:?}");
+    assert!(dry.json()["bundles"][0].get("diff").is_none(), "a publisher reads no diff: {dry:?}");
     assert!(station.appliance.current(HOMESERVER).is_none());
     let reply = station.curl(&publisher, order);
     assert_eq!((reply.status, reply.json()["code"].as_str()), (200, Some("applied")), "{reply:?}");

@@ -1,20 +1,40 @@
+use std::cell::RefCell;
+
+use casemate_protocol::code::Code;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
+use super::super::call::Answer;
 use super::*;
+use crate::exit::Failure;
+
+/// An answer that left: its route, its length, and all of it if it was at hand.
+type Left = (String, Option<u64>, Option<Vec<u8>>);
+
+thread_local! {
+    static LEFT: RefCell<Vec<Left>> = const { RefCell::new(Vec::new()) };
+}
 
 /// The API over a loop that knows only one answer.
 fn made() -> (TempDir, Remote) {
+    made_with(Ok(json!({ "state": "ok" })))
+}
+
+fn made_with(answer: Answer) -> (TempDir, Remote) {
     let folder = tempfile::tempdir().unwrap();
     let (calls, mut queue) = mpsc::channel::<Request>(32);
     tokio::spawn(async move {
         while let Some(Request { reply, .. }) = queue.recv().await {
-            let _left = reply.send(Ok(json!({ "state": "ok" })));
+            let _left = reply.send(answer.clone());
         }
     });
     let spool = Spool::open(&folder.path().join("push"), 0).unwrap();
-    (folder, Remote::with_pace(calls, Hub::new(0), spool, Duration::ZERO, 1))
+    let let_out: LetOut = |route, to, length, body| {
+        assert_eq!(to.jurisdiction.to_string(), "LU");
+        LEFT.with_borrow_mut(|left| left.push((route.into(), length, body.map(<[u8]>::to_vec))));
+    };
+    (folder, Remote::new(calls, Hub::new(0), spool, let_out).with_pace(Duration::ZERO, 1))
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
@@ -22,9 +42,14 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
 }
 
 fn connect(remote: &Remote) -> DuplexStream {
+    connect_as(remote, "casemate://LU/operator/ops-1")
+}
+
+fn connect_as(remote: &Remote, name: &str) -> DuplexStream {
+    let name = name.parse().unwrap();
     let (ours, theirs) = tokio::io::duplex(64 << 10);
     let remote = remote.clone();
-    tokio::spawn(async move { remote.serve(theirs, "casemate://LU/operator/ops-1".parse().unwrap()).await });
+    tokio::spawn(async move { remote.serve(theirs, name).await });
     ours
 }
 
@@ -36,6 +61,17 @@ async fn told(mut stream: DuplexStream, bytes: &[u8]) -> Vec<u8> {
     let mut answer = Vec::new();
     let _read = stream.read_to_end(&mut answer).await;
     answer
+}
+
+/// The answer to a request for `path`, head and body.
+async fn asked(remote: &Remote, path: &str) -> (String, String) {
+    let mut stream = connect(remote);
+    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), body.to_owned())
 }
 
 async fn is_served(remote: &Remote) {
@@ -100,6 +136,7 @@ fn ten_thousand_malformed_requests_neither_panic_nor_hold_up_others() {
         let left: Vec<_> = std::fs::read_dir(folder.path().join("push")).unwrap().collect();
         assert!(left.is_empty(), "{left:?}");
         assert_eq!(remote.shared.uploads.available_permits(), UPLOADS);
+        assert!(remote.shared.sending.lock().unwrap().is_empty());
     });
 }
 
@@ -125,17 +162,26 @@ fn who_sends_slowly_holds_up_nobody() {
             stream.write_all(b"GET /v1/health HTTP/1.1\r\nHo").await.unwrap();
             slow.push(stream);
         }
-        for _ in 0..UPLOADS + 1 {
-            let mut stream = connect(&remote);
-            let head = b"POST /v1/bundles HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nContent-Type: application/vnd.casemate.bundle\r\n\r\nx";
+        let head = b"POST /v1/bundles HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nContent-Type: application/vnd.casemate.bundle\r\n\r\nx";
+        let mut uploads = Vec::new();
+        for name in ["publisher/p-1", "publisher/p-1", "publisher/p-2", "publisher/p-3", "publisher/p-4"] {
+            let mut stream = connect_as(&remote, &format!("casemate://LU/{name}"));
             stream.write_all(head).await.unwrap();
-            slow.push(stream);
+            is_served(&remote).await;
+            uploads.push(stream);
         }
-        is_served(&remote).await;
-        // The last upload found no place, and was told so.
+        // One bundle a certificate, and not all places for publishers: who has none is told so.
+        for refused in [1, 4] {
+            let mut answer = [0; 12];
+            uploads[refused].read_exact(&mut answer).await.unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 503", "{refused}");
+        }
+        // Publishers leave a place for an operator.
+        let mut stream = connect(&remote);
+        stream.write_all(&[head, b"12345678".as_slice()].concat()).await.unwrap();
         let mut answer = [0; 12];
-        slow.last_mut().unwrap().read_exact(&mut answer).await.unwrap();
-        assert_eq!(&answer, b"HTTP/1.1 503");
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
     });
 }
 
@@ -143,8 +189,7 @@ fn who_sends_slowly_holds_up_nobody() {
 fn one_certificate_that_asks_without_end_is_slowed_down_and_others_are_not() {
     block_on(async {
         let (_folder, remote) = made();
-        let slowed =
-            Remote::with_pace(remote.calls, remote.hub, remote.shared.spool.clone(), Duration::from_secs(3600), 2);
+        let slowed = remote.with_pace(Duration::from_secs(3600), 2);
         is_served(&slowed).await;
         is_served(&slowed).await;
         let greedy: CertificateName = "casemate://LU/operator/ops-1".parse().unwrap();
@@ -162,4 +207,52 @@ fn health_is_told_as_of_a_moment_ago_and_no_longer() {
     recent.keep(Bytes::from_static(b"ok"), begun);
     assert_eq!(recent.get(begun + RECENT / 2).as_deref(), Some(&b"ok"[..]));
     assert_eq!(recent.get(begun + RECENT), None);
+}
+
+#[test]
+fn every_answer_is_let_out_refusals_too_and_a_stream_as_it_begins() {
+    block_on(async {
+        let (_folder, remote) = made();
+        let (_, status) = asked(&remote, "/v1/status").await;
+        let (_, unknown) = asked(&remote, "/v1/nothing").await;
+        let mut follower = connect(&remote);
+        follower.write_all(b"GET /v1/events HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        follower.read_u8().await.unwrap();
+        let whole =
+            |route: &str, body: String| -> Left { (route.into(), Some(body.len() as u64), Some(body.into_bytes())) };
+        let left = LEFT.take();
+        assert_eq!(left, [whole("/v1/status", status), whole("-", unknown), ("/v1/events".into(), None, None)]);
+    });
+}
+
+#[test]
+fn what_tenants_have_is_not_told_elsewhere() {
+    block_on(async {
+        let owners = json!({ "owners": [{ "id": "group.clinics" }, { "id": "tenant.north" }] });
+        let (_folder, remote) = made_with(Ok(owners));
+        for path in ["/v1/tree", "/v1/diff"] {
+            let (_, body) = asked(&remote, path).await;
+            assert_eq!(body.trim(), json!({ "owners": [{ "id": "group.clinics" }] }).to_string(), "{path}");
+        }
+        let (head, body) = asked(&remote, "/v1/files/tenants/north/app/config.toml").await;
+        assert!(head.starts_with("HTTP/1.1 403") && body.contains("not-permitted"), "{head} {body}");
+        let (head, _) = asked(&remote, "/v1/files/groups/clinics/app/config.toml").await;
+        assert!(!head.starts_with("HTTP/1.1 403"), "{head}");
+    });
+}
+
+#[test]
+fn a_failure_told_elsewhere_names_no_cause_and_no_path_of_the_appliance() {
+    block_on(async {
+        let failure = Failure {
+            code: Code::Internal,
+            message: "cannot open /var/lib/casemate/objects".into(),
+            causes: vec!["permission denied".into()],
+            remedy: "Look.".into(),
+        };
+        let (_folder, remote) = made_with(Err(failure));
+        let (head, body) = asked(&remote, "/v1/status").await;
+        assert!(head.starts_with("HTTP/1.1 500") && body.contains("cannot open …"), "{head} {body}");
+        assert!(!body.contains("casemate") && !body.contains("denied"), "{body}");
+    });
 }

@@ -77,32 +77,79 @@ fn what_the_reserve_forbids_is_not_begun() {
     assert!(matches!(endless, Err(SpoolError::Full { .. })));
 }
 
+fn begin(spool: &Spool, whose: &str, number: u8) -> Result<Unfinished, SpoolError> {
+    spool.resume(&format!("casemate://LU/{whose}").parse().unwrap(), &Digest::of(&[number]), 0, 9)
+}
+
+fn names(folder: &TempDir) -> Vec<String> {
+    let entries = fs::read_dir(folder.path().join("push")).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
 #[test]
-fn only_so_many_lie_here_unfinished_and_abandoned_ones_make_room() {
+fn a_certificate_has_two_bundles_here_and_a_third_takes_the_place_of_one_it_left() {
     let (folder, spool) = made();
-    let begin = |number: u8| spool.resume(&somebody(), &Digest::of(&[number]), 0, 9).map(drop);
+    let first = begin(&spool, "publisher/a", 0).unwrap();
+    begin(&spool, "publisher/a", 1).unwrap();
+    begin(&spool, "publisher/a-b", 0).unwrap();
+    let left = begin(&spool, "publisher/a", 2).unwrap();
+    let name = |number: u8| format!("publisher.a.{}.9", Digest::of(&[number]));
+    let lying = names(&folder);
+    assert!(lying.contains(&name(0)) && !lying.contains(&name(1)) && lying.contains(&name(2)), "{lying:?}");
+    // Both are being received now.
+    assert!(matches!(begin(&spool, "publisher/a", 3), Err(SpoolError::TooMany(MOST))));
+    drop((first, left));
+    let posts = [(); MOST].map(|()| spool.post(&"casemate://LU/publisher/a".parse().unwrap(), 9).unwrap());
+    assert!(matches!(begin(&spool, "publisher/a", 3), Err(SpoolError::TooMany(MOST))));
+    drop(posts);
+    begin(&spool, "publisher/a", 3).unwrap();
+}
+
+#[test]
+fn all_publishers_together_leave_operators_their_places_and_abandoned_uploads_make_room() {
+    let (folder, spool) = made();
     for number in 0..8 {
-        begin(number).unwrap();
+        begin(&spool, &format!("publisher/p-{}", number / 2), number).unwrap();
     }
-    assert!(matches!(begin(8), Err(SpoolError::TooMany)));
-    let entry = fs::read_dir(folder.path().join("push")).unwrap().next().unwrap().unwrap();
+    assert!(matches!(begin(&spool, "publisher/p-9", 9), Err(SpoolError::TooMany(MOST_OF_KIND))));
+    begin(&spool, "operator/ops-1", 9).unwrap();
+    let abandoned = folder.path().join(format!("push/publisher.p-0.{}.9", Digest::of(&[0])));
     let long_ago = SystemTime::now() - ABANDONED - Duration::from_secs(60);
-    File::options().write(true).open(entry.path()).unwrap().set_modified(long_ago).unwrap();
-    begin(8).unwrap();
-    assert!(!entry.path().exists());
+    File::options().write(true).open(&abandoned).unwrap().set_modified(long_ago).unwrap();
+    begin(&spool, "publisher/p-9", 9).unwrap();
+    assert!(!abandoned.exists());
+}
+
+#[test]
+fn what_lies_here_leaves_half_the_room_and_publishers_leave_more() {
+    use CertificateKind::{Operator, Publisher};
+
+    let (_folder, spool) = made();
+    let spool = Spool { reserve: 1000, ..spool };
+    // 19 bytes of a publisher lie here, and 9,981 more leave the reserve: a room of 10,000.
+    resume(&spool, 0).unwrap().append(BUNDLE).unwrap();
+    let look = |kind, wanted| spool.look(kind, wanted, 10_981);
+    assert!(look(Publisher, 2481).is_ok() && look(Operator, 4981).is_ok());
+    assert!(matches!(look(Publisher, 2482), Err(SpoolError::Share { wanted: 2482, used: 19, share: 2500 })));
+    assert!(matches!(look(Operator, 4982), Err(SpoolError::Share { wanted: 4982, used: 19, share: 5000 })));
+    // The limit is what uploads are begun by.
+    let figures = nix::sys::statvfs::statvfs(&*spool.folder).unwrap();
+    let free = figures.blocks_available() * figures.fragment_size();
+    let long = spool.resume(&somebody(), &Digest::of(b"long"), 0, free / 8 * 3);
+    assert!(matches!(long, Err(SpoolError::Share { .. })), "{long:?}");
 }
 
 #[test]
 fn a_body_without_a_name_is_gone_when_it_is_done_with_or_the_agent_was_killed() {
     let (folder, spool) = made();
-    let mut post = spool.post(u64::MAX).unwrap();
+    let mut post = spool.post(&somebody(), u64::MAX).unwrap();
     post.append(BUNDLE).unwrap();
     let path = post.path().to_owned();
     assert_eq!(fs::read(&path).unwrap(), BUNDLE);
     std::mem::forget(post);
     Spool::open(&folder.path().join("push"), 0).unwrap();
     assert!(!path.exists());
-    let post = spool.post(u64::MAX).unwrap();
+    let post = spool.post(&somebody(), u64::MAX).unwrap();
     let path = post.path().to_owned();
     drop(post);
     assert!(!path.exists());

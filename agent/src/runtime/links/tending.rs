@@ -22,6 +22,7 @@ use crate::boundary::connect::Door;
 use crate::config::Config;
 use crate::local_api::call::Request;
 use crate::local_api::{Hub, Remote, Spool};
+use crate::outbox;
 use crate::runtime::keeper::Keeper;
 use crate::runtime::store_thread::Desk;
 use crate::transport::backend::{Backend, News};
@@ -169,7 +170,7 @@ async fn receive(listen: Listen, reception: Reception, credentials: watch::Recei
         Ok(spool) => spool,
         Err(error) => return tracing::error!(%error, "there is no place for bundles that are sent here"),
     };
-    let remote = Remote::new(calls, hub, spool);
+    let remote = Remote::new(calls, hub, spool, outbox::answer);
     let _listening = Listening(desk.clone());
     let opened = desk.clone();
     let on_stream = move |stream, name| {
