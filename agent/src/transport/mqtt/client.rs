@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use casemate_protocol::broker::{Announce, Ask, Presence, Scope, Topic, is_answer_topic};
 use casemate_protocol::code::{Class, Code, Explain};
 use casemate_protocol::device::id::{ApplianceId, Name};
-use casemate_protocol::digest::Digest;
+use casemate_protocol::digest::Hasher;
 
 use super::desk::{Answer, Desk, Step};
 use super::fault::Fault;
@@ -29,8 +29,6 @@ const MAX_CORRELATION: usize = 256;
 /// What is asked of the loop.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Want {
-    /// The version in force.
-    Standing,
     /// The health report.
     Health,
     /// Receipts after this one.
@@ -47,6 +45,15 @@ pub(super) enum Want {
     Noticed(Code),
 }
 
+/// What is to be done between two packets.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// This bundle is to be fetched.
+    Open(Offer),
+    /// Every chunk of this one is here.
+    Check(Transfer, Spooled),
+}
+
 /// What the appliance wants of a broker.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -55,7 +62,7 @@ pub(super) struct Client {
     spool: Spool,
     offers: Offers,
     transfer: Option<(Transfer, Spooled)>,
-    importing: Option<Digest>,
+    importing: Option<Offer>,
     desk: Desk,
     up: bool,
     /// This connection has brought a chunk, or taken a receipt.
@@ -138,7 +145,6 @@ impl Client {
     fn came_up(&mut self, session: &mut Session, now: Instant) -> Result<(), Fault> {
         self.up = true;
         self.desk.up(now);
-        self.wants.push_back(Want::Standing);
         session.subscribe(&[Topic::Requests(&self.id).to_string()], Retained::Unwanted, now)?;
         let announcements: Vec<_> = self.scopes.iter().map(|scope| Topic::Announce(scope).to_string()).collect();
         for topics in announcements.chunks(TOPICS) {
@@ -167,7 +173,7 @@ impl Client {
                 Verdict::Wrong => self.misbehaved("wrong-chunk"),
                 Verdict::Hopeless => {
                     self.misbehaved("wrong-chunk");
-                    self.rest(now);
+                    self.failed(now);
                 }
             }
             return self.strayed(now);
@@ -225,14 +231,14 @@ impl Client {
         self.wants.push_back(Want::Noticed(Code::PeerMisbehaved));
     }
 
-    /// Does what is due. Answers the bundle that is to be opened now: [`Client::open`].
-    pub(super) fn turn(&mut self, session: &mut Session, now: Instant) -> Result<Option<Offer>, Fault> {
+    /// Does what is due. What it answers is to be done now: [`Client::work`].
+    pub(super) fn turn(&mut self, session: &mut Session, now: Instant) -> Result<Option<Work>, Fault> {
         if !self.up {
             return Ok(None);
         }
         self.offers.settle(now);
         self.speak(session, now)?;
-        if self.offers.take_pull() {
+        if self.offers.take_pull(now) {
             self.wants.push_back(Want::Look);
         }
         if self.importing.is_some() {
@@ -242,45 +248,31 @@ impl Client {
             && transfer.is_stalled(now)
         {
             tracing::warn!(digest = %transfer.bundle().bundle, count = transfer.held(), "the rest of the bundle is not there");
-            self.rest(now);
+            self.failed(now);
         }
-        let best = self.offers.best(now);
-        if self.transfer.as_ref().is_some_and(|(transfer, _)| self.is_wanted(transfer, best.as_ref(), now)) {
-            self.fetch(session, now)?;
-            return Ok(None);
-        }
-        if let Some((mut transfer, _)) = self.transfer.take() {
+        let Some((transfer, _)) = &mut self.transfer else { return Ok(self.offers.best(now).map(Work::Open)) };
+        let replaced = !self.offers.stands(transfer.offer());
+        // Other trees wait until this one is done with or has failed, whatever version they claim.
+        if replaced || self.offers.rests(&transfer.offer().scope, now) {
             let leave = transfer.leave();
+            if replaced {
+                self.offers.replaced(transfer.offer(), now);
+            }
+            self.transfer = None;
             if !leave.is_empty() {
                 session.unsubscribe(leave, now)?;
             }
+            return Ok(self.offers.best(now).map(Work::Open));
         }
-        Ok(best)
-    }
-
-    /// Still announced, nothing newer is, and it does not rest.
-    fn is_wanted(&self, transfer: &Transfer, best: Option<&Offer>, now: Instant) -> bool {
-        let newest = best.is_none_or(|best| best.bundle.timestamp <= transfer.bundle().timestamp);
-        newest && self.offers.stands(transfer.offer()) && !self.offers.rests(&transfer.bundle().bundle, now)
-    }
-
-    fn fetch(&mut self, session: &mut Session, now: Instant) -> Result<(), Fault> {
-        let Some((transfer, spooled)) = &mut self.transfer else { return Ok(()) };
         let (ask, leave) = transfer.turn(now);
+        let whole = transfer.is_whole();
         if !ask.is_empty() {
             session.subscribe(&ask, Retained::Wanted, now)?;
         }
         if !leave.is_empty() {
             session.unsubscribe(leave, now)?;
         }
-        if transfer.is_whole() {
-            let bundle = transfer.bundle();
-            tracing::info!(digest = %bundle.bundle, bytes = bundle.length, "bundle fetched");
-            self.importing = Some(bundle.bundle);
-            self.wants.push_back(Want::Import(spooled.path().into()));
-            self.transfer = None;
-        }
-        Ok(())
+        Ok(if whole { self.transfer.take().map(|(transfer, spooled)| Work::Check(transfer, spooled)) } else { None })
     }
 
     fn speak(&mut self, session: &mut Session, now: Instant) -> Result<(), Fault> {
@@ -297,13 +289,21 @@ impl Client {
         Ok(())
     }
 
-    /// Begins to fetch `offer`: what the spool holds of it is hashed first, a chunk at a time.
-    pub(super) async fn open(&mut self, offer: Offer, now: Instant) {
-        let spooled = match self.spool.keep(&offer.bundle) {
+    /// What takes longer than a packet: hashes what lies on the disk, a chunk at a time.
+    pub(super) async fn work(&mut self, work: Work, now: Instant) {
+        match work {
+            Work::Open(offer) => self.open(offer, now).await,
+            Work::Check(transfer, spooled) => self.check(&transfer, &spooled, now).await,
+        }
+    }
+
+    /// Begins to fetch `offer`: what the spool holds of it is hashed first.
+    async fn open(&mut self, offer: Offer, now: Instant) {
+        let spooled = match self.spool.keep(&offer.mark(), &offer.bundle) {
             Ok(spooled) => spooled,
             Err(error) => {
                 tracing::warn!(code = %error.code(), error = %error, "the bundle announced is not fetched now");
-                self.offers.rest(offer.bundle.bundle, now);
+                self.offers.failed(&offer, now);
                 return;
             }
         };
@@ -321,35 +321,54 @@ impl Client {
         self.transfer = Some((transfer, spooled));
     }
 
+    /// Every chunk is what was announced; whether they are the bundle that was announced is another matter. Only one
+    /// that is may be judged, and remembered by its name.
+    async fn check(&mut self, transfer: &Transfer, spooled: &Spooled, now: Instant) {
+        let bundle = transfer.bundle();
+        let mut hasher = Hasher::new();
+        let mut buffer = Vec::new();
+        for index in 0..bundle.chunks.len() {
+            if spooled.read(bundle, index, &mut buffer).is_err() {
+                // The next attempt finds out which chunks are missing.
+                return self.offers.failed(transfer.offer(), now);
+            }
+            hasher.update(&buffer);
+            tokio::task::yield_now().await;
+        }
+        if hasher.finish() != bundle.bundle {
+            self.misbehaved("wrong-bundle");
+            self.spool.discard(&transfer.offer().mark());
+            return self.offers.refused(transfer.offer(), now);
+        }
+        tracing::info!(digest = %bundle.bundle, bytes = bundle.length, "bundle fetched");
+        self.importing = Some(transfer.offer().clone());
+        self.wants.push_back(Want::Import(spooled.path().into()));
+    }
+
     /// The bundle on its way is put aside for a while.
-    fn rest(&mut self, now: Instant) {
+    fn failed(&mut self, now: Instant) {
         if let Some((transfer, _)) = &self.transfer {
-            self.offers.rest(transfer.bundle().bundle, now);
+            self.offers.failed(transfer.offer(), now);
         }
     }
 
     fn give_up(&mut self, error: &SpoolError, now: Instant) {
         tracing::warn!(code = %error.code(), error = %error, "a chunk cannot be kept");
-        self.rest(now);
+        self.failed(now);
     }
 
-    /// The version in force, once known.
-    pub(super) fn stands_at(&mut self, version: Option<u64>) {
-        self.offers.stand_at(version.unwrap_or(0));
-    }
-
-    /// What became of the bundle that was whole.
+    /// What became of the bundle that was whole. Chunks of one that may yet be accepted stay: they are not fetched again.
     pub(super) fn imported(&mut self, code: Code, now: Instant) {
-        let Some(bundle) = self.importing.take() else { return };
-        self.wants.push_back(Want::Standing);
-        if matches!(code.class(), Class::Environment | Class::Damaged) {
-            // The chunks stay: nothing is fetched again.
-            self.offers.rest(bundle, now);
-            return;
+        let Some(offer) = self.importing.take() else { return };
+        match code.class() {
+            Class::Done => self.offers.done(&offer),
+            // Older than what was accepted: nothing makes it newer.
+            Class::Refused if code == Code::MetadataRollback => self.offers.outdated(&offer, now),
+            Class::Refused | Class::Usage => return self.offers.refused(&offer, now),
+            Class::Environment | Class::Damaged => return self.offers.failed(&offer, now),
         }
-        self.offers.done(bundle);
-        self.spool.discard(&bundle);
-        if let Err(error) = self.spool.remember(self.offers.had()) {
+        self.spool.discard(&offer.mark());
+        if let Err(error) = self.spool.remember(self.offers.all_had()) {
             tracing::warn!(code = %error.code(), error = %error, "what was fetched is not remembered");
         }
     }

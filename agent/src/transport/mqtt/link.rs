@@ -20,7 +20,7 @@ use super::pace::Pace;
 use super::session::Session;
 use super::spool::Spool;
 use crate::exit::Failure;
-use crate::transport::backend::{Arrived, Backend, News, Numbered, Order, Source, Standing};
+use crate::transport::backend::{Arrived, Backend, News, Numbered, Order, Source};
 use crate::transport::tls::{self, Credentials, TlsError};
 
 /// Pauses between attempts to connect.
@@ -108,7 +108,6 @@ struct Link {
 /// Answers that are awaited from the loop.
 #[derive(Default)]
 struct Replies {
-    standing: Option<oneshot::Receiver<Result<Box<Standing>, Failure>>>,
     import: Option<oneshot::Receiver<Result<Arrived, Failure>>>,
     health: Option<oneshot::Receiver<Result<Vec<u8>, Failure>>>,
     receipts: Option<oneshot::Receiver<Result<Numbered, Failure>>>,
@@ -120,7 +119,6 @@ enum Came {
     Time,
     Credentials,
     News(News),
-    Standing(Result<Box<Standing>, Failure>),
     Import(Result<Arrived, Failure>),
     Health(Result<Vec<u8>, Failure>),
     Receipts(Result<Numbered, Failure>),
@@ -156,8 +154,8 @@ impl Link {
     ) -> Result<std::convert::Infallible, Fault> {
         let mut news = *self.backend.news.borrow_and_update();
         loop {
-            while let Some(offer) = self.client.turn(session, now())? {
-                self.client.open(offer, now()).await;
+            while let Some(work) = self.client.turn(session, now())? {
+                self.client.work(work, now()).await;
             }
             self.pass_on().await;
             let output = session.output();
@@ -191,7 +189,6 @@ impl Link {
                     }
                     news = newer;
                 }
-                Came::Standing(standing) => self.standing(standing),
                 Came::Import(arrived) => self.imported(arrived),
                 Came::Health(report) => self.client.health(report.ok().as_deref(), now()),
                 Came::Receipts(receipts) => self.client.receipts(receipts.ok(), now()),
@@ -227,26 +224,12 @@ impl Link {
         };
         tokio::select! {
             reply = reply(&mut replies.import) => Came::Import(reply),
-            reply = reply(&mut replies.standing) => Came::Standing(reply),
             reply = reply(&mut replies.health) => Came::Health(reply),
             reply = reply(&mut replies.receipts) => Came::Receipts(reply),
             read = stream.read_buf(session.input()) => Came::Bytes(read),
             () = time => Came::Time,
             () = renewed => Came::Credentials,
             newer = told => Came::News(newer),
-        }
-    }
-
-    fn standing(&mut self, standing: Result<Box<Standing>, Failure>) {
-        match standing {
-            Ok(standing) => {
-                let floor = standing.stored.floors.timestamp.as_ref();
-                self.client.stands_at(floor.map(|floor| floor.version.get()));
-            }
-            // Without it nothing is fetched; the next connection asks again.
-            Err(failure) => {
-                tracing::warn!(peer = %self.peer, code = %failure.code, "it is not known what is in force");
-            }
         }
     }
 
@@ -260,7 +243,6 @@ impl Link {
     async fn pass_on(&mut self) {
         while let Some(want) = self.client.want() {
             let order = match want {
-                Want::Standing => Order::Standing { reply: ask(&mut self.replies.standing) },
                 Want::Health => Order::Health { reply: ask(&mut self.replies.health) },
                 Want::Receipts(after) => Order::Receipts { after, most: BATCH, reply: ask(&mut self.replies.receipts) },
                 Want::Delivered(sequence) => Order::Delivered { sequence },

@@ -1,4 +1,4 @@
-//! Chunks on disk: one file a bundle, named by its digest, as long as the bundle from the start.
+//! Chunks on disk: one file an announcement, named by its digest, as long as the bundle from the start.
 //!
 //! Nothing is flushed: what a power cut leaves is hashed before it is believed.
 
@@ -77,9 +77,9 @@ impl Spool {
         Ok(Self { folder: folder.into(), reserve })
     }
 
-    /// The file of `bundle`, made if it is not there; files of other bundles are removed.
-    pub(super) fn keep(&self, bundle: &Chunked) -> Result<Spooled, SpoolError> {
-        let path = self.folder.join(bundle.bundle.to_string());
+    /// The file of the announcement `mark`, of `bundle`, made if it is not there; those of others are removed.
+    pub(super) fn keep(&self, mark: &Digest, bundle: &Chunked) -> Result<Spooled, SpoolError> {
+        let path = self.folder.join(mark.to_string());
         for entry in fs::read_dir(&self.folder).map_err(fail(&self.folder))?.flatten() {
             let other = entry.path();
             if other != path && other.file_name().is_some_and(|name| name != HAD) {
@@ -110,9 +110,9 @@ impl Spool {
         Ok((found.blocks_available() * found.fragment_size()).saturating_sub(self.reserve))
     }
 
-    /// Removes the file of `bundle`.
-    pub(super) fn discard(&self, bundle: &Digest) {
-        let _ = fs::remove_file(self.folder.join(bundle.to_string()));
+    /// Removes the file of the announcement `mark`.
+    pub(super) fn discard(&self, mark: &Digest) {
+        let _ = fs::remove_file(self.folder.join(mark.to_string()));
     }
 
     /// Bundles done with, as far as that is known: a lost file costs one transfer.
@@ -147,9 +147,14 @@ impl Spooled {
 
     /// Whether chunk `index` of `bundle` is here and right. Reads into `buffer`.
     pub(super) fn holds(&self, bundle: &Chunked, index: usize, buffer: &mut Vec<u8>) -> bool {
-        let Some((offset, length)) = bundle.extent(index) else { return false };
+        self.read(bundle, index, buffer).is_ok() && Digest::of(buffer) == bundle.chunks[index]
+    }
+
+    /// Reads chunk `index` of `bundle`, right or wrong, into `buffer`.
+    pub(super) fn read(&self, bundle: &Chunked, index: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
+        let (offset, length) = bundle.extent(index).ok_or(io::ErrorKind::UnexpectedEof)?;
         buffer.resize(length as usize, 0);
-        self.file.read_exact_at(buffer, offset).is_ok() && Digest::of(buffer) == bundle.chunks[index]
+        self.file.read_exact_at(buffer, offset)
     }
 
     /// Puts a verified chunk where it belongs.
@@ -179,16 +184,16 @@ mod tests {
     fn what_is_in_the_spool_is_believed_only_after_it_was_hashed() {
         let folder = tempfile::tempdir().unwrap();
         let spool = Spool::open(folder.path(), 0).unwrap();
-        let kept = spool.keep(&bundle("a")).unwrap();
+        let kept = spool.keep(&Digest::of(b"a"), &bundle("a")).unwrap();
         kept.put(0, &[1; CHUNK_LENGTH as usize]).unwrap();
         kept.put(u64::from(CHUNK_LENGTH), &[2; 5]).unwrap();
         let held = |kept: &Spooled| {
             let mut buffer = Vec::new();
             [0, 1, 2].map(|index| kept.holds(&bundle("a"), index, &mut buffer))
         };
-        assert_eq!(held(&spool.keep(&bundle("a")).unwrap()), [true, true, false]);
+        assert_eq!(held(&spool.keep(&Digest::of(b"a"), &bundle("a")).unwrap()), [true, true, false]);
         kept.put(77, &[3]).unwrap();
-        assert_eq!(held(&spool.keep(&bundle("a")).unwrap()), [false, true, false]);
+        assert_eq!(held(&spool.keep(&Digest::of(b"a"), &bundle("a")).unwrap()), [false, true, false]);
     }
 
     #[test]
@@ -196,8 +201,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let spool = Spool::open(folder.path(), 0).unwrap();
         spool.remember([Digest::of(b"old")].iter()).unwrap();
-        spool.keep(&bundle("a")).unwrap();
-        spool.keep(&bundle("b")).unwrap();
+        spool.keep(&Digest::of(b"a"), &bundle("a")).unwrap();
+        spool.keep(&Digest::of(b"b"), &bundle("b")).unwrap();
         let mut names: Vec<_> = fs::read_dir(folder.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -213,7 +218,7 @@ mod tests {
     fn the_reserve_stays_free() {
         let folder = tempfile::tempdir().unwrap();
         let spool = Spool::open(folder.path(), u64::MAX).unwrap();
-        let error = spool.keep(&bundle("a")).unwrap_err();
+        let error = spool.keep(&Digest::of(b"a"), &bundle("a")).unwrap_err();
         assert_eq!(error.code(), Code::DiskFull);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }

@@ -26,19 +26,22 @@ fn content(count: u8) -> Vec<u8> {
     (0..count).flat_map(|index| vec![index; CHUNK_LENGTH as usize]).chain([7]).collect()
 }
 
-/// Leaves a bundle with the broker: its chunks, then its announcement.
+/// Leaves a bundle with the broker for the group: its chunks, then its announcement.
 fn leave(broker: &Broker, bundle: &[u8], timestamp: u64) -> Chunked {
+    leave_for(broker, &scope(), bundle, timestamp)
+}
+
+fn leave_for(broker: &Broker, scope: &Scope, bundle: &[u8], timestamp: u64) -> Chunked {
     let chunks: Vec<_> = bundle.chunks(CHUNK_LENGTH as usize).collect();
     let digests = chunks.iter().map(|chunk| Digest::of(chunk)).collect();
     let version = Version::new(timestamp).unwrap();
     let announced = Chunked::of(Digest::of(bundle), bundle.len() as u64, version, digests).unwrap();
-    let scope = scope();
     let mut seen = broker.seen();
     for (index, chunk) in chunks.iter().enumerate() {
-        seen.retained.insert(Topic::Chunk(&scope, announced.bundle, index).to_string(), chunk.to_vec());
+        seen.retained.insert(Topic::Chunk(scope, announced.bundle, index).to_string(), chunk.to_vec());
     }
     let text = Announce::Chunked(announced.clone()).encode();
-    seen.retained.insert(Topic::Announce(&scope).to_string(), text);
+    seen.retained.insert(Topic::Announce(scope).to_string(), text);
     announced
 }
 
@@ -63,16 +66,86 @@ async fn a_bundle_left_while_nobody_was_there_is_fetched_and_imported_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_bundle_is_not_fetched_again_by_itself() {
+async fn a_refused_bundle_is_judged_again_without_hurry_and_not_fetched_again() {
     let broker = Broker::default();
     let bundle = leave(&broker, &content(3), 2).bundle;
-    let stage = Stage::with(&broker, Kept { in_force: 1, verdict: Some(Code::MetadataExpired), ..Kept::default() });
+    let stage = Stage::with(&broker, Kept { verdict: Some(Code::MetadataExpired), ..Kept::default() });
     stage.until(|kept| kept.imported.len() == 1).await;
     let stage = stage.killed().await;
     sleep(7 * DAY).await;
-    assert_eq!(stage.kept().imported.len(), 1);
+    let judged = stage.kept().imported.len();
+    assert!((7..=24).contains(&judged), "{judged}");
+    stage.kept().verdict = None;
+    sleep(2 * DAY).await;
+    assert_eq!(stage.kept().imported.len(), judged + 1, "the clock was set, and that was that");
     let chunk = Topic::Chunk(&scope(), bundle, 0).to_string();
     assert_eq!(broker.seen().sent[&chunk], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outdated_bundle_is_judged_once() {
+    let broker = Broker::default();
+    leave(&broker, &content(3), 2);
+    let stage = Stage::with(&broker, Kept { verdict: Some(Code::MetadataRollback), ..Kept::default() });
+    sleep(DAY).await;
+    let stage = stage.killed().await;
+    sleep(7 * DAY).await;
+    assert_eq!(stage.kept().imported.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bundle_below_the_versions_here_arrives_all_the_same() {
+    let broker = Broker::default();
+    leave(&broker, &content(2), (1 << 53) - 1);
+    let stage = Stage::new(&broker);
+    stage.until(|kept| kept.imported.len() == 1).await;
+    leave(&broker, &content(3), 13);
+    broker.behaves([Manner::Good]);
+    let stage = stage.killed().await;
+    stage.until(|kept| kept.imported.len() == 2).await;
+    assert_eq!(stage.kept().imported[1], content(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn garbage_announced_under_a_bundles_name_is_not_judged_and_the_bundle_comes_in_after_it() {
+    let broker = Broker::default();
+    let garbage = vec![9; content(3).len()];
+    let pretended = leave(&broker, &garbage, 2);
+    let named = Chunked { bundle: Digest::of(&content(3)), ..pretended.clone() };
+    {
+        let mut seen = broker.seen();
+        for (index, chunk) in garbage.chunks(CHUNK_LENGTH as usize).enumerate() {
+            seen.retained.insert(Topic::Chunk(&scope(), named.bundle, index).to_string(), chunk.to_vec());
+        }
+        seen.retained.insert(Topic::Announce(&scope()).to_string(), Announce::Chunked(named).encode());
+    }
+    let stage = Stage::new(&broker);
+    sleep(DAY).await;
+    assert!(stage.kept().imported.is_empty());
+    assert!(stage.kept().noticed.contains(&Code::PeerMisbehaved));
+    let stage = stage.killed().await;
+    leave(&broker, &content(3), 2);
+    stage.until(|kept| !kept.imported.is_empty()).await;
+    assert_eq!(stage.kept().imported, [content(3)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tree_that_announces_something_else_all_the_time_does_not_delay_another() {
+    let broker = Broker::default();
+    let own = leave_for(&broker, &Scope::Appliance("clinic-7".parse().unwrap()), &content(130), 2);
+    // The broker dies now and then, and each time shows another bundle in the group's tree, newer than any before.
+    broker.behaves([8; 40].map(Manner::Dies).into_iter().chain([Manner::Good]));
+    let stage = Stage::new(&broker);
+    for version in 3..200 {
+        let absent = vec![Digest::of(b"absent")];
+        let lie = Chunked::of(Digest::of(&[version]), 1, Version::new(u64::from(version)).unwrap(), absent).unwrap();
+        let topic = Topic::Announce(&scope()).to_string();
+        broker.seen().retained.insert(topic, Announce::Chunked(lie).encode());
+        sleep(Duration::from_secs(5)).await;
+    }
+    stage.until(|kept| !kept.imported.is_empty()).await;
+    assert_eq!(stage.kept().imported, [content(130)]);
+    assert_eq!(broker.seen().acknowledged, own.chunks.len(), "nothing was thrown away for the other tree's sake");
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,7 +199,7 @@ async fn chunks_that_expired_are_waited_for() {
 async fn after_thirty_days_without_a_broker_everything_is_delivered_in_order() {
     let broker = Broker::default();
     broker.behaves([Manner::Absent]);
-    let stage = Stage::with(&broker, Kept { in_force: 1, outbox: outbox(100), ..Kept::default() });
+    let stage = Stage::with(&broker, Kept { outbox: outbox(100), ..Kept::default() });
     sleep(30 * DAY).await;
     let attempts = broker.seen().attempts;
     // A pause of 300 s is 225 to 375 s by chance; before that come eight shorter ones.
@@ -149,7 +222,7 @@ async fn a_receipt_the_broker_does_not_take_stays_and_is_offered_again_without_h
     for reason in [PubAckReason::NotAuthorized, PubAckReason::QuotaExceeded, PubAckReason::NoMatchingSubscribers] {
         let broker = Broker::default();
         broker.behaves([Manner::Acknowledges(reason)]);
-        let stage = Stage::with(&broker, Kept { in_force: 1, outbox: outbox(3), ..Kept::default() });
+        let stage = Stage::with(&broker, Kept { outbox: outbox(3), ..Kept::default() });
         sleep(DAY).await;
         assert!(stage.kept().delivered.is_empty(), "{reason:?}");
         let offered = broker.seen().published.iter().filter(|(topic, _)| topic.contains("/receipts/")).count();

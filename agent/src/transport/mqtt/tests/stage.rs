@@ -5,13 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use casemate_protocol::boundary::Policy;
-use casemate_protocol::bundle::appraisal::Device;
 use casemate_protocol::code::Code;
 use casemate_protocol::device::transport::{TransportMaterial, TransportSettings};
-use casemate_protocol::digest::Digest;
-use casemate_protocol::tuf::client::Stored;
-use casemate_protocol::tuf::floors::{Floors, TimestampFloor};
-use casemate_protocol::tuf::role::Version;
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::super::link;
@@ -19,13 +14,12 @@ use super::broker::Broker;
 use crate::boundary::connect::Door;
 use crate::clock::WallClock;
 use crate::identity::Identity;
-use crate::transport::backend::{Arrived, Backend, News, Order, Source, Standing};
+use crate::transport::backend::{Arrived, Backend, News, Order, Source};
 use crate::transport::tls::Credentials;
 
 /// What the loop has.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    pub(super) in_force: u64,
     pub(super) outbox: Vec<(u64, Vec<u8>)>,
     pub(super) delivered: Vec<u64>,
     pub(super) imported: Vec<Vec<u8>>,
@@ -49,7 +43,7 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn new(broker: &Broker) -> Self {
-        Self::with(broker, Kept { in_force: 1, ..Kept::default() })
+        Self::with(broker, Kept::default())
     }
 
     pub(super) fn with(broker: &Broker, kept: Kept) -> Self {
@@ -121,26 +115,10 @@ fn credentials(folder: &Path) -> Credentials {
     }
 }
 
-fn standing(in_force: u64) -> Standing {
-    let timestamp = TimestampFloor {
-        version: Version::new(in_force).unwrap(),
-        content: Digest::of(b""),
-        signers: Default::default(),
-        snapshot: Version::FIRST,
-    };
-    let floors = Floors { timestamp: Some(timestamp), ..Floors::default() };
-    Standing {
-        stored: Stored { root: Vec::new(), floors, cached: Default::default() },
-        device: Device { id: "clinic-7".parse().unwrap(), jurisdiction: "LU".parse().unwrap(), keys: Digest::of(b"") },
-        clock: WallClock::system().read(),
-    }
-}
-
 async fn serve(mut orders: mpsc::Receiver<Order>, kept: Arc<Mutex<Kept>>, changed: Arc<Notify>) {
     while let Some(order) = orders.recv().await {
         let mut kept = kept.lock().unwrap();
         match order {
-            Order::Standing { reply } => drop(reply.send(Ok(Box::new(standing(kept.in_force))))),
             Order::Health { reply } => {
                 kept.health_asked += 1;
                 drop(reply.send(Ok(b"health\n".to_vec())));
@@ -156,7 +134,6 @@ async fn serve(mut orders: mpsc::Receiver<Order>, kept: Arc<Mutex<Kept>>, change
             Order::Import { bundle: Source::File(path), reply, .. } => {
                 kept.imported.push(fs::read(path).unwrap());
                 let code = kept.verdict.unwrap_or(Code::Applied);
-                kept.in_force += u64::from(code == Code::Applied);
                 drop(reply.send(Ok(Arrived { code, receipt: None })));
             }
             Order::RoundTrip { .. } => kept.round_trips += 1,
