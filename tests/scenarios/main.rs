@@ -37,6 +37,7 @@ mod precedence; // who waits for whom: people before the network, a restart, a f
 mod probation; // a generation on trial: confirmed, undone, superseded
 mod pull; // bundles from a web server: real, slow, broken or hostile
 mod push; // the listener: certificates, roles, uploads by offset, abuse
+mod revocation; // certificates revoked in bundles, and lists that cannot be used
 mod service; // under a service manager; the environment
 mod state; // lost, rotten and disagreeing copies; a full disk
 mod transports; // the same bundle by stick, push, pull and MQTT

@@ -256,6 +256,7 @@ fn accepted(version: u64) -> Record {
             outcomes: Vec::new(),
             boundary: None,
         },
+        transport: None,
     }))
 }
 

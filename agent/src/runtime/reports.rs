@@ -75,7 +75,6 @@ impl Keeper {
         let (boundary, boundary_lacks) = self.boundary_health();
         let in_force = self.snapshot().and_then(|snapshot| self.earlier_receipt(snapshot, None));
         let outcome = in_force.and_then(|sequence| state.outbox.get(&sequence)).map(|entry| entry.code);
-        let transport = state.assignment.as_ref().and_then(|assignment| assignment.transport.as_ref());
         health::report(&Vitals {
             enrolled: self.confirmed().ok().map(|identity| (identity.appliance, identity.jurisdiction)),
             demo: self.is_demo(),
@@ -84,7 +83,7 @@ impl Keeper {
             snapshot: self.snapshot(),
             generations: state.owners.values().filter(|state| state.current().is_some()).count(),
             incomplete: outcome.filter(|code| code.class() != Class::Done),
-            certificates: transport.map(Dates::of),
+            certificates: self.transport_in_force().as_ref().map(Dates::of),
             under_way: self.unfinished_codes(),
             receipts_waiting: state.outbox.values().filter(|entry| !entry.taken).count(),
             boundary,

@@ -213,6 +213,7 @@ impl Keeper {
                 outcomes: Vec::new(),
                 boundary,
             },
+            transport: self.transport_to_keep(&verdict.addressee.assignment),
         })));
         Ok(records)
     }

@@ -31,6 +31,8 @@ pub use journal::Damage;
 pub use kept_floors::KeptFloors;
 pub use objects::Objects;
 pub use record::{Accepted, Record};
-pub use small_state::{Enrolment, Identity, Notice, OpenBundle, OutboxEntry, Refusal, SmallState, Stopped, Trust};
+pub use small_state::{
+    Enrolment, Identity, KeptTransport, Notice, OpenBundle, OutboxEntry, Refusal, SmallState, Stopped, Trust,
+};
 pub use standing::{BoundaryDocuments, BoundaryMoved, BoundaryStanding, LastChange};
 pub use state::probe;

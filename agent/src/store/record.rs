@@ -9,7 +9,7 @@ use casemate_protocol::tuf::floors::{Floors, RootFloor};
 use serde::{Deserialize, Serialize};
 
 use super::kept_floors::KeptFloors;
-use super::small_state::{Enrolment, Notice, OpenBundle, OutboxEntry, Refusal, Trust};
+use super::small_state::{Enrolment, KeptTransport, Notice, OpenBundle, OutboxEntry, Refusal, Trust};
 use super::standing::BoundaryMoved;
 use casemate_protocol::code::Code;
 
@@ -107,6 +107,9 @@ pub struct Accepted {
     pub assignment: Assignment,
     /// The bundle that is being carried out.
     pub bundle: OpenBundle,
+    /// What counts of connections beside the assignment, if anything does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<Box<KeptTransport>>,
 }
 
 impl Record {

@@ -6,6 +6,7 @@ use casemate_engine::update;
 use casemate_protocol::code::Code;
 use casemate_protocol::device::assignment::Assignment;
 use casemate_protocol::device::id::{ApplianceId, Jurisdiction, Name, Owner};
+use casemate_protocol::device::transport::TransportSettings;
 use casemate_protocol::digest::Digest;
 use casemate_protocol::evidence::receipt::{BoundaryOutcome, OwnerOutcome, Transport};
 use casemate_protocol::tuf::role::RoleName;
@@ -39,6 +40,9 @@ pub struct SmallState {
     pub boundary: Option<Box<BoundaryStanding>>,
     /// The assignment in force.
     pub assignment: Option<Assignment>,
+    /// What counts of connections beside the assignment, if anything does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<Box<KeptTransport>>,
     /// Where every owner ever seen stands.
     pub owners: BTreeMap<Owner, update::State>,
     /// The bundle that is being carried out: its receipt is still to be written.
@@ -56,6 +60,17 @@ pub struct SmallState {
     pub accepted_at: Option<UtcTime>,
     /// The newest record says that the last process closed in order.
     pub stopped: Option<Stopped>,
+}
+
+/// What the assignment in force says no more, and is not forgotten.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptTransport {
+    /// The newest settings that could be used, where the assignment's cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<TransportSettings>,
+    /// Authorities' newest revocation lists, where the assignment carries an older one or none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crls: Vec<String>,
 }
 
 /// What the last process left when it closed in order.
@@ -180,6 +195,7 @@ impl SmallState {
                 self.trust = accepted.trust.clone();
                 self.floors = KeptFloors { root_version: accepted.trust.root_version, floors: accepted.floors.clone() };
                 self.assignment = Some(accepted.assignment.clone());
+                self.transport.clone_from(&accepted.transport);
                 self.bundle = Some(accepted.bundle.clone());
                 self.accepted_at = Some(wall);
             }

@@ -73,6 +73,7 @@ fn accepted(root: u64, number: u64) -> Record {
             outcomes: Vec::new(),
             boundary: None,
         },
+        transport: None,
     }))
 }
 

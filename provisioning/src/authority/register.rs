@@ -1,5 +1,7 @@
 //! `ca/issued.csv`: every certificate the authority has ever issued, one line each.
 
+use std::collections::BTreeMap;
+
 use casemate_protocol::device::certificate_name::CertificateKind;
 use casemate_protocol::device::id::Name;
 use casemate_protocol::digest::Digest;
@@ -100,10 +102,23 @@ impl Register {
     /// What belongs on a revocation list of `now`.
     ///
     /// One that has expired is left out: whoever gets the list gets it with metadata signed later, so its own clock
-    /// is past that date too.
+    /// is past that date too. But a service's stays for ever: of peers, appliances judge no dates.
     pub(crate) fn revoked(&self, now: UtcTime) -> impl Iterator<Item = (&Entry, UtcTime)> {
-        let listed = self.0.iter().filter(move |entry| entry.not_after >= now);
-        listed.filter_map(|entry| entry.revoked_at.map(|at| (entry, at)))
+        let is_listed = move |entry: &&Entry| entry.not_after >= now || entry.kind == CertificateKind::Service;
+        self.0.iter().filter(is_listed).filter_map(|entry| entry.revoked_at.map(|at| (entry, at)))
+    }
+
+    /// The keys of services whose newest certificate is revoked, with their holders: nobody who proves one of them is
+    /// a peer. A key that was certified again in spite of that is not among them.
+    pub(crate) fn revoked_keys(&self) -> BTreeMap<Digest, &Name> {
+        let mut keys = BTreeMap::new();
+        for entry in self.0.iter().filter(|entry| entry.kind == CertificateKind::Service) {
+            match entry.revoked_at {
+                Some(_) => keys.insert(entry.spki, &entry.id),
+                None => keys.remove(&entry.spki),
+            };
+        }
+        keys
     }
 }
 
@@ -162,5 +177,20 @@ mod tests {
         let listed = |now: &str| register.revoked(at(now)).map(|(entry, _)| entry.serial.as_str()).collect::<Vec<_>>();
         assert_eq!(listed("2027-01-01T00:00:00Z"), ["41ab"]);
         assert!(listed("2027-01-01T00:00:01Z").is_empty());
+    }
+
+    #[test]
+    fn a_services_certificate_is_listed_for_ever_and_its_key_until_it_is_certified_again() {
+        let mut register = register();
+        assert!(register.revoked_keys().is_empty(), "a person is nobody's peer");
+        register.0[1].kind = CertificateKind::Service;
+        let late = at("2037-01-01T00:00:00Z");
+        assert_eq!(register.revoked(late).map(|(entry, _)| entry.serial.as_str()).collect::<Vec<_>>(), ["41ab"]);
+        let key = register.0[1].spki;
+        assert_eq!(register.revoked_keys().into_keys().collect::<Vec<_>>(), [key]);
+        register.0.push(Entry { serial: "42ab".into(), revoked_at: None, ..register.0[1].clone() });
+        assert!(register.revoked_keys().is_empty());
+        register.0[2].revoked_at = Some(late);
+        assert_eq!(register.revoked_keys().into_keys().collect::<Vec<_>>(), [key]);
     }
 }

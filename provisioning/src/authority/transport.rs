@@ -1,6 +1,6 @@
 //! What assignments carry of all this, and how a change of it is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use casemate_protocol::device::certificate_name::CertificateKind;
 use casemate_protocol::device::id::ApplianceId;
@@ -9,6 +9,7 @@ use casemate_protocol::digest::Digest;
 use casemate_protocol::tuf::time::UtcTime;
 use serde_json::{Value, json};
 
+use super::register::Entry;
 use super::request::tls_pin;
 use super::{Certificate, Crl, Folder};
 use crate::output::count;
@@ -18,7 +19,7 @@ use crate::site::settings::Transport;
 /// Days before the end of a certificate or the age of a list from which on `plan` warns.
 const WARNING_DAYS: u64 = 60;
 
-/// Holders by serial number, for telling who was revoked.
+/// Holders by serial number and by digest of the key, for telling who was revoked.
 pub(crate) type Holders = BTreeMap<String, String>;
 
 /// What goes into the assignment of `id`; none if the site has neither an authority nor a `[transport]`.
@@ -32,7 +33,8 @@ pub(crate) fn settings(site: &Site, id: &ApplianceId) -> Option<TransportSetting
         anchors: folder.authorities().map(|authority| authority.der.clone()).collect(),
         crls: folder.crls().map(|crl| crl.der.clone()).collect(),
     });
-    Some(TransportSettings { poll_seconds, crl_max_age_days, ..material.settings() })
+    let revoked_keys = site.authority.iter().flat_map(|folder| folder.register.revoked_keys().into_keys()).collect();
+    Some(TransportSettings { poll_seconds, crl_max_age_days, revoked_keys, ..material.settings() })
 }
 
 /// The appliance's chain, if it is for its key and not revoked.
@@ -76,10 +78,14 @@ pub(crate) fn warnings(site: &Site, now: UtcTime) -> Vec<String> {
     warnings
 }
 
-/// Who holds which serial number.
+/// Who holds which serial number, and which key.
 pub(crate) fn holders(site: &Site) -> Holders {
     let entries = site.authority.iter().flat_map(|folder| &folder.register.0);
-    entries.map(|entry| (entry.serial.clone(), format!("{} {}", entry.kind, entry.id))).collect()
+    let named = |entry: &Entry| {
+        let holder = format!("{} {}", entry.kind, entry.id);
+        [(entry.serial.clone(), holder.clone()), (entry.spki.to_string(), holder)]
+    };
+    entries.flat_map(named).collect()
 }
 
 /// Settings in one line: `certificate until 2028-12-21; 1 authority; 2 revoked`.
@@ -111,7 +117,7 @@ pub(crate) fn value(settings: Option<&TransportSettings>) -> Value {
     });
     let crl =
         |crl: &Crl| json!({ "this_update": crl.this_update, "next_update": crl.next_update, "revoked": crl.serials });
-    json!({
+    json!({ "revoked_keys": settings.revoked_keys,
         "certificate": certificate, "anchors": read.anchors.iter().map(|anchor| anchor.spki).collect::<Vec<_>>(),
         "crls": read.crls.iter().map(crl).collect::<Vec<_>>(),
         "poll_seconds": settings.poll_seconds, "crl_max_age_days": settings.crl_max_age_days,
@@ -139,16 +145,9 @@ pub(crate) fn differences(
         (Some(_), Some(two)) => told.push(format!("certificate for another key until {}", day(two.not_after))),
         (_, None) => told.push("certificate taken away: it makes no connections".into()),
     }
-    let whom = |serial: &String| holders.get(serial).cloned().unwrap_or_else(|| format!("certificate {serial}"));
-    let fresh = after.serials().filter(|serial| !before.serials().any(|known| known == *serial));
-    let mut revoked: Vec<_> = fresh.map(whom).collect();
-    revoked.sort();
-    revoked.dedup();
-    if !revoked.is_empty() {
-        told.push(format!("revoked: {}", revoked.join(", ")));
-    } else if before.crls != after.crls && !before.crls.is_empty() && !after.crls.is_empty() {
-        told.push("newer revocation list".into());
-    }
+    told.extend(revocations(&before, &after, holders));
+    let keys = |settings: Option<&TransportSettings>| settings.map_or_else(Vec::new, |it| it.revoked_keys.clone());
+    told.extend(revoked_keys(&keys(old), &keys(new), holders));
     if before.anchors != after.anchors {
         told.push(format!("accepts certificates of {}", count(after.anchors.len(), "authority").replace("ys", "ies")));
     }
@@ -165,6 +164,51 @@ pub(crate) fn differences(
         told.push("other connection settings".into());
     }
     told
+}
+
+/// What lists say otherwise than before. What is on them no more is named: somebody may be let in again.
+fn revocations(before: &Read, after: &Read, holders: &Holders) -> Vec<String> {
+    let whom = |serial: &String| match holders.get(serial) {
+        Some(holder) => holder.clone(),
+        None => format!("certificate {serial}"),
+    };
+    let lacking = |of: &Read, other: &Read| -> String {
+        let lacking = of.serials().filter(|serial| !other.serials().any(|known| known == *serial));
+        lacking.map(whom).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
+    };
+    let (fresh, gone) = (lacking(after, before), lacking(before, after));
+    let mut told = Vec::new();
+    if !fresh.is_empty() {
+        told.push(format!("revoked: {fresh}"));
+    }
+    let rank = |crl: &Crl| (crl.number, crl.this_update);
+    let is_newer = |old: &Crl, new: &Crl| new.issuer == old.issuer && rank(new) >= rank(old);
+    // Of an authority that is accepted no more nobody is let in, list or not.
+    let counts = |old: &&Crl| after.anchors.iter().any(|anchor| anchor.subject == old.issuer);
+    let is_behind = before.crls.iter().filter(counts).any(|old| !after.crls.iter().any(|new| is_newer(old, new)));
+    if !gone.is_empty() {
+        told.push(format!("no more on a revocation list: {gone}"));
+    }
+    if is_behind {
+        told.push("an older revocation list or none: appliances stay with the newer one they have".into());
+    } else if told.is_empty() && before.crls != after.crls && !before.crls.is_empty() {
+        told.push("newer revocation list".into());
+    }
+    told
+}
+
+/// Which keys of peers are refused from now on, and which no more.
+fn revoked_keys(before: &[Digest], after: &[Digest], holders: &Holders) -> Vec<String> {
+    let whom = |key: &&Digest| match holders.get(&key.to_string()) {
+        Some(holder) => format!("{holder} ({key})"),
+        None => key.to_string(),
+    };
+    let lacking = |of: &[Digest], other: &[Digest]| -> String {
+        of.iter().filter(|key| !other.contains(key)).map(|key| whom(&key)).collect::<Vec<_>>().join(", ")
+    };
+    let (fresh, gone) = (lacking(after, before), lacking(before, after));
+    let told = [("key revoked, whoever pins it: ", fresh), ("key revoked no more: ", gone)];
+    told.into_iter().filter(|(_, keys)| !keys.is_empty()).map(|(what, keys)| format!("{what}{keys}")).collect()
 }
 
 /// [`TransportSettings`], read as far as people want to know.

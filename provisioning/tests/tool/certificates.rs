@@ -236,6 +236,79 @@ fn one_key_has_one_holder_and_a_revoked_one_is_not_certified_again_by_accident()
 }
 
 #[test]
+fn a_key_is_renewed_no_more_once_a_certificate_for_it_was_revoked() {
+    let scene = certified();
+    let issued = scene.ok(&["--json", "ca", "issue", "publisher", "p-1", "--key-out", "p.key", "--days", "20"]).json();
+    scene.ok(&["ca", "issue", "publisher", "p-2", "--key-out", "q.key", "--days", "20"]);
+    scene.ok(&["ca", "renew", "publisher", "p-1", "--days", "20"]);
+    let serial = issued["certificates"][0]["serial"].as_str().unwrap();
+    scene.ok(&["ca", "revoke", "publisher", "p-1", "--serial", serial]).says("Revoked 1 certificate");
+    // The newest certificate is not the one that was revoked: only the key is the same.
+    scene.run(&["ca", "renew", "publisher", "p-1"]).refused("certificate-refused").says("this very key was revoked");
+    let due = scene.ok(&["--json", "ca", "renew", "publisher", "--due", "30", "--days", "25"]).json();
+    assert_eq!(due["certificates"].as_array().unwrap().len(), 1, "the others are renewed: {due}");
+    assert_eq!(due["certificates"][0]["name"], "casemate://LU/publisher/p-2");
+    scene.ok(&["ca", "renew", "publisher", "p-1", "--even-if-revoked"]);
+}
+
+#[test]
+fn what_has_expired_is_revoked_all_the_same() {
+    let mut scene = certified();
+    let request = ["req", "-new", "-newkey", "ed25519", "-nodes", "-keyout", "a.key", "-subj", "/", "-out", "a.csr"];
+    assert!(openssl(&scene, &request).0);
+    scene.ok(&["ca", "issue", "operator", "ops-1", "--csr", "a.csr", "--days", "10"]);
+    scene.now = "2026-05-01T12:00:00Z".into();
+    scene.ok(&["ca", "revoke", "operator", "ops-1"]).says("Revoked 1 certificate");
+    scene.run(&["ca", "issue", "operator", "ops-1", "--csr", "a.csr"]).refused("certificate-refused");
+    scene.ok(&["ca", "revoke", "operator", "ops-1"]).says("is revoked already");
+}
+
+#[test]
+fn a_revoked_services_key_goes_to_every_appliance_and_is_never_dropped_by_date() {
+    let mut scene = certified();
+    let request = ["req", "-new", "-newkey", "ed25519", "-nodes", "-keyout", "m.key", "-subj", "/", "-out", "m.csr"];
+    assert!(openssl(&scene, &request).0);
+    scene.ok(&["ca", "issue", "service", "mirror", "--csr", "m.csr", "--days", "30"]);
+    scene.ok(&["ca", "issue", "operator", "ops-1", "--key-out", "o.key", "--days", "30"]);
+    let pin = scene.ok(&["ca", "pin", "site/ca/certificates/service/mirror.pem"]).stdout.trim().to_owned();
+    scene.ok(&["plan"]);
+    scene.ok(&["sign"]);
+    scene.ok(&["ca", "revoke", "service", "mirror"]);
+    scene.ok(&["ca", "revoke", "operator", "ops-1"]);
+    scene.ok(&["plan"]).says(&format!("key revoked, whoever pins it: service mirror ({pin})"));
+    scene.ok(&["sign"]);
+    let keys =
+        |scene: &Scene| scene.ok(&["--json", "check"]).json()["connections"][0]["transport"]["revoked_keys"].clone();
+    assert_eq!(keys(&scene), serde_json::json!([pin]), "and no person's");
+    // Long after both have expired.
+    scene.now = "2027-03-01T12:00:00Z".into();
+    let crl = scene.ok(&["--json", "ca", "crl"]).json();
+    assert_eq!(crl["revoked"].as_array().unwrap().len(), 1, "{crl}");
+    scene.ok(&["plan"]).says("no more on a revocation list: operator ops-1");
+    scene.ok(&["sign"]);
+    assert_eq!(keys(&scene), serde_json::json!([pin]));
+    scene.ok(&["ca", "issue", "service", "mirror", "--csr", "m.csr", "--even-if-revoked"]);
+    scene.ok(&["plan"]).says(&format!("key revoked no more: service mirror ({pin})"));
+}
+
+#[test]
+fn a_plan_names_who_is_on_no_list_any_more_and_an_older_list() {
+    let scene = certified();
+    scene.ok(&["ca", "issue", "appliance", "lux-001"]);
+    scene.ok(&["ca", "issue", "operator", "ops-1", "--key-out", "o.key"]);
+    let [register, list] = ["site/ca/issued.csv", "site/ca/crl.pem"].map(|file| scene.read(file));
+    scene.ok(&["ca", "revoke", "operator", "ops-1"]);
+    scene.ok(&["plan"]);
+    scene.ok(&["sign"]);
+    // The folder as it was before: from a backup, say.
+    scene.write("site/ca/issued.csv", &register);
+    scene.write("site/ca/crl.pem", &list);
+    let plan = scene.ok(&["plan"]);
+    plan.says("no more on a revocation list: operator ops-1");
+    plan.says("an older revocation list or none: appliances stay with the newer one they have");
+}
+
+#[test]
 fn private_keys_are_made_outside_the_site_alone_and_options_must_fit() {
     let scene = certified();
     for args in [

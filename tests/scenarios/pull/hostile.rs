@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use casemate_agent::transport::pull::Limits;
+use casemate_agent::transport::tls::Credentials;
 use casemate_protocol::code::Code;
-use casemate_tests::authority::Holder;
+use casemate_protocol::device::transport::TransportSettings;
+use casemate_tests::authority::{Authority, Holder, Subject, Wish};
 use casemate_tests::repository::Site;
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
@@ -424,6 +426,27 @@ fn whoever_is_not_the_peer_is_not_asked_anything() {
         };
         let _ended = server.kill().and_then(|()| server.wait());
         assert_eq!(said, Said::Noticed(Code::PeerMisbehaved));
+    });
+}
+
+#[test]
+fn whoever_holds_a_revoked_key_is_not_asked_anything_whatever_certificate_he_makes_himself() {
+    on_stage(async || {
+        let (cast, site) = (Cast::new(), Site::sample());
+        let honest = Hostile::start(&cast, &site, vec![]).await;
+        assert_eq!(Play::start(&cast, &site, honest.port, patient()).outcome().await, Said::Imported(Code::Applied));
+        // A thief's own certificate over the key that is pinned: no list knows it.
+        let subject = Subject::Private(cast.depot.server.key.clone());
+        let forged = Authority::new().issue(&Wish { subject, ..Wish::service("repository", HERE) });
+        assert_eq!(forged.pin(), cast.depot.server.pin());
+        let revoked_keys = vec![forged.pin()];
+        let thief = Cast { depot: casemate_tests::depot::Cast { server: forged, ..cast.depot }, ..cast };
+        let hostile = Hostile::start(&thief, &site, vec![]).await;
+        let known = thief.credentials(3600);
+        let settings = TransportSettings { revoked_keys, ..known.settings.clone() };
+        let told = Credentials { settings, ..Credentials::clone(&known) };
+        let mut play = Play::start_with(&thief, &site, hostile.port, patient(), Arc::new(told));
+        assert_eq!(play.next().await, Said::Noticed(Code::PeerUntrusted));
     });
 }
 

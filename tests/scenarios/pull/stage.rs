@@ -116,6 +116,17 @@ impl Drop for Play {
 impl Play {
     /// Starts to pull from `port` for `lux-001` of `site`, once an hour.
     pub(crate) fn start(cast: &Cast, site: &Site, port: u16, limits: Limits) -> Self {
+        Self::start_with(cast, site, port, limits, cast.credentials(3600))
+    }
+
+    /// [`Self::start`] with these credentials.
+    pub(crate) fn start_with(
+        cast: &Cast,
+        site: &Site,
+        port: u16,
+        limits: Limits,
+        credentials: Arc<Credentials>,
+    ) -> Self {
         let peer = cast.depot.peer(port);
         let policy = Policy { peers: vec![peer.clone()], ..Policy::default() };
         let (orders, received) = mpsc::channel(4);
@@ -131,7 +142,7 @@ impl Play {
         };
         let desk = Desk { stored: site.stored(), held: BTreeMap::new(), archives: Vec::new(), gate: None };
         let desk = Arc::new(Mutex::new(desk));
-        let (credentials, taken) = watch::channel(cast.credentials(3600));
+        let (credentials, taken) = watch::channel(credentials);
         let (tell, said) = mpsc::unbounded_channel();
         let tasks =
             [tokio::spawn(serve(desk.clone(), received, tell)), tokio::spawn(run_within(peer, backend, taken, limits))];

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::code::{Code, Explain};
+use crate::digest::Digest;
 use crate::encoding::{self, EncodingError};
 
 /// Certificates of one chain.
@@ -18,6 +19,8 @@ const MAX_ANCHORS: usize = 4;
 const MAX_CERTIFICATE: usize = 4096;
 /// Longest revocation list, bytes of DER: about 400 certificates that are revoked and have not expired.
 const MAX_CRL: usize = 16 * 1024;
+/// Revoked keys of peers.
+const MAX_REVOKED_KEYS: usize = 128;
 /// Seconds between two looks at a repository where nothing is stated.
 pub const DEFAULT_POLL_SECONDS: u32 = 3600;
 /// Days after which a revocation list is stale where nothing is stated.
@@ -36,6 +39,10 @@ pub struct TransportSettings {
     /// The authorities' revocation lists: at most one each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub crls: Vec<String>,
+    /// Keys that no peer may prove any more, whatever the boundary pins and whatever certificate comes with them:
+    /// SHA-256 of SubjectPublicKeyInfo. A list revokes certificates, and whoever stole a key makes himself another one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revoked_keys: Vec<Digest>,
     /// A revocation list older than this, or past its own next update, degrades health. Never more: what it revokes
     /// stays revoked.
     #[serde(default = "default_crl_max_age_days")]
@@ -59,6 +66,7 @@ impl Default for TransportSettings {
             certificate: Vec::new(),
             anchors: Vec::new(),
             crls: Vec::new(),
+            revoked_keys: Vec::new(),
             crl_max_age_days: DEFAULT_CRL_MAX_AGE_DAYS,
             poll_seconds: DEFAULT_POLL_SECONDS,
         }
@@ -128,6 +136,7 @@ impl TransportSettings {
         if !(10..=604_800).contains(&self.poll_seconds) {
             return Err(TransportError::Poll(self.poll_seconds));
         }
+        limit("revoked keys", self.revoked_keys.len(), MAX_REVOKED_KEYS)?;
         Ok(TransportMaterial {
             certificate: decode("certificates of the chain", &self.certificate, MAX_CHAIN, MAX_CERTIFICATE)?,
             anchors: decode("anchors", &self.anchors, MAX_ANCHORS, MAX_CERTIFICATE)?,
@@ -150,10 +159,12 @@ impl TransportMaterial {
     }
 }
 
+fn limit(what: &'static str, found: usize, limit: usize) -> Result<(), TransportError> {
+    if found > limit { Err(TransportError::TooMany { what, found, limit }) } else { Ok(()) }
+}
+
 fn decode(what: &'static str, list: &[String], most: usize, longest: usize) -> Result<Vec<Vec<u8>>, TransportError> {
-    if list.len() > most {
-        return Err(TransportError::TooMany { what, found: list.len(), limit: most });
-    }
+    limit(what, list.len(), most)?;
     let one = |text: &String| {
         let der = encoding::from_base64(text).map_err(|source| TransportError::Base64 { what, source })?;
         match der.len() {
@@ -181,5 +192,18 @@ mod tests {
         assert!(matches!(settings.material(), Err(TransportError::Base64 { .. })));
         let settings = TransportSettings { poll_seconds: 9, ..material.settings() };
         assert_eq!(settings.material(), Err(TransportError::Poll(9)));
+        let keys = |number| TransportSettings { revoked_keys: vec![Digest::of(b"key"); number], ..material.settings() };
+        assert_eq!(keys(128).material().unwrap(), material);
+        assert!(matches!(keys(129).material(), Err(TransportError::TooMany { found: 129, .. })));
+    }
+
+    #[test]
+    fn settings_without_revoked_keys_are_read_and_written_as_before() {
+        let text = r#"{"crl_max_age_days":90,"poll_seconds":3600}"#;
+        let settings: TransportSettings = serde_json::from_str(text).unwrap();
+        assert_eq!(
+            (&settings, serde_json::to_string(&settings).unwrap()),
+            (&TransportSettings::default(), text.into())
+        );
     }
 }

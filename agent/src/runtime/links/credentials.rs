@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use casemate_protocol::code::Code;
+use casemate_protocol::device::assignment::Assignment;
+use casemate_protocol::device::transport::TransportSettings;
 use casemate_protocol::evidence::receipt::Transport;
 
 use super::contacts::transport;
 use crate::exit::Failure;
 use crate::runtime::keeper::Keeper;
-use crate::transport::tls::{Credentials, TlsError};
+use crate::store::KeptTransport;
+use crate::transport::tls::{self, Credentials, TlsError};
 
 impl Keeper {
     /// Tells the transports what to connect with and what there is to say, where that is not what they were told last.
@@ -47,15 +50,48 @@ impl Keeper {
 
     /// `None` where none were signed.
     fn make_credentials(&self) -> Result<Option<Credentials>, Failure> {
-        let (Ok(enrolled), Some(identity)) = (self.confirmed(), &self.identity) else { return Ok(None) };
-        let Some(assignment) = &self.store.state().assignment else { return Ok(None) };
-        let Some(settings) = &assignment.transport else { return Ok(None) };
+        let state = self.store.state();
+        let Some(assignment) = &state.assignment else { return Ok(None) };
+        let remembered = state.transport.as_ref().map_or(&[][..], |kept| &kept.crls);
+        self.credentials_of(assignment, self.transport_signed(), remembered)
+    }
+
+    /// The settings that were signed, and could be used.
+    fn transport_signed(&self) -> Option<&TransportSettings> {
+        let state = self.store.state();
+        let worked = state.transport.as_ref().and_then(|kept| kept.settings.as_ref());
+        worked.or_else(|| state.assignment.as_ref()?.transport.as_ref())
+    }
+
+    /// The settings that count now: revocation lists never go back.
+    pub(in crate::runtime) fn transport_in_force(&self) -> Option<TransportSettings> {
+        let settings = self.transport_signed()?;
+        let remembered = self.store.state().transport.as_ref().map_or(&[][..], |kept| &kept.crls);
+        Some(tls::settings_in_force(settings, remembered).unwrap_or_else(|_| settings.clone()))
+    }
+
+    fn credentials_of(
+        &self,
+        assignment: &Assignment,
+        settings: Option<&TransportSettings>,
+        remembered: &[String],
+    ) -> Result<Option<Credentials>, Failure> {
+        let (Ok(enrolled), Some(identity), Some(settings)) = (self.confirmed(), &self.identity, settings) else {
+            return Ok(None);
+        };
+        // Whatever else they say: without a certificate no connection is wanted.
+        if settings.certificate.is_empty() {
+            return Ok(None);
+        }
+        // Limits first: what exceeds them is not read any further.
+        settings.material()?;
+        let settings = tls::settings_in_force(settings, remembered)?;
         let credentials = Credentials {
             appliance: enrolled.appliance,
             jurisdiction: enrolled.jurisdiction,
             groups: assignment.groups.clone(),
-            settings: settings.clone(),
             material: settings.material()?,
+            settings,
             key: identity.tls_key(),
             clock: self.config.clock.clone(),
             signed_at: self.signed_at(),
@@ -68,9 +104,29 @@ impl Keeper {
         }
     }
 
+    /// What is kept beside `next` once that is in force: the settings that work where its own do not, and lists newer
+    /// than its own.
+    pub(in crate::runtime) fn transport_to_keep(&self, next: &Assignment) -> Option<Box<KeptTransport>> {
+        let before = self.transport_signed();
+        let remembered = self.store.state().transport.as_ref().map_or(&[][..], |kept| &kept.crls);
+        let kept = match self.credentials_of(next, next.transport.as_ref(), remembered) {
+            Ok(_) => {
+                let crls = tls::to_remember(remembered, before, next.transport.as_ref());
+                KeptTransport { settings: None, crls }
+            }
+            Err(failure) => {
+                tracing::warn!(code = %failure.code, error = %failure.told(), "new settings for connections cannot be used; those before stay");
+                let worked = before.filter(|_| self.make_credentials().is_ok());
+                KeptTransport { settings: worked.cloned(), crls: remembered.to_vec() }
+            }
+        };
+        (kept != KeptTransport::default()).then(|| Box::new(kept))
+    }
+
     /// Whether what was signed for the transports cannot be used.
     pub(in crate::runtime) fn are_transports_invalid(&self) -> bool {
-        self.transports_fault.is_some()
+        let kept = self.store.state().transport.as_ref();
+        self.transports_fault.is_some() || kept.is_some_and(|kept| kept.settings.is_some())
     }
 
     /// Tells what there is to say to peers.

@@ -55,6 +55,7 @@ fn config(credentials: &Credentials, pins: Pins, alpn: &[u8]) -> Result<ClientCo
     let provider = provider();
     let verifier = PinnedPeer {
         pins,
+        revoked_keys: credentials.settings.revoked_keys.clone(),
         revoked: Revoked::read(&credentials.material.crls)?,
         algorithms: provider.signature_verification_algorithms,
     };

@@ -30,6 +30,9 @@ pub enum TlsError {
         /// Of which.
         what: &'static str,
     },
+    /// An authority's revocation list is not its own.
+    #[error("one of the signed revocation lists is not signed by the authority it names")]
+    Unsigned,
     /// The signed authorities and revocation lists do not make a verifier.
     #[error("the signed authorities and revocation lists cannot be used")]
     Verifier {
@@ -89,6 +92,7 @@ impl Explain for TlsError {
             | Self::Certificate { .. }
             | Self::NoAnchor
             | Self::Malformed { .. }
+            | Self::Unsigned
             | Self::Verifier { .. } => Code::TransportInvalid,
             Self::Setup { .. } => Code::Internal,
             Self::Unreached { .. } => Code::PeerUnreached,

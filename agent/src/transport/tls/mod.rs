@@ -9,6 +9,7 @@ mod admission;
 mod client;
 mod credentials;
 mod error;
+mod lists;
 mod pinned;
 mod revocation;
 
@@ -17,4 +18,5 @@ pub use admission::{Admitted, NotAdmitted};
 pub use client::connect;
 pub use credentials::Credentials;
 pub use error::TlsError;
+pub use lists::{settings_in_force, to_remember};
 pub use pinned::NotThePeer;

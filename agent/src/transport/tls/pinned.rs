@@ -31,6 +31,9 @@ pub enum NotThePeer {
     /// Its certificate is on a signed revocation list.
     #[error("its certificate is revoked")]
     Revoked,
+    /// Its key is pinned, and revoked: whoever holds it may be a thief.
+    #[error("its key, of digest {0}, is revoked")]
+    RevokedKey(Digest),
     /// It did not prove that it holds the key.
     #[error("it did not prove that it holds the key it showed")]
     Unproved,
@@ -61,6 +64,7 @@ impl From<NotThePeer> for Error {
 #[derive(Debug)]
 pub(super) struct PinnedPeer {
     pub(super) pins: Pins,
+    pub(super) revoked_keys: Vec<Digest>,
     pub(super) revoked: Revoked,
     pub(super) algorithms: WebPkiSupportedAlgorithms,
 }
@@ -83,6 +87,10 @@ impl ServerCertVerifier for PinnedPeer {
         let found = Digest::of(certificate.public_key().raw);
         if !self.pins.iter().any(|pin| pin == found) {
             return Err(NotThePeer::Key { found, pinned: self.pins.current }.into());
+        }
+        // A certificate is made in a moment by whoever has the key; only this revokes a peer.
+        if self.revoked_keys.contains(&found) {
+            return Err(NotThePeer::RevokedKey(found).into());
         }
         if self.revoked.contains(&certificate) {
             return Err(NotThePeer::Revoked.into());

@@ -142,16 +142,7 @@ fn certify(
 ) -> Result<Certificate, AuthorityError> {
     let pin = Digest::of(&key.subject_public_key_info());
     let register = &office.folder.register;
-    let same_key = register.0.iter().filter(|entry| entry.spki == pin);
-    let is_other = |entry: &&Entry| (entry.kind, &entry.id) != (name.kind, &name.id);
-    // A device enrolled anew under another name keeps its key: the old name is revoked, or has expired.
-    if let Some(other) = same_key.clone().filter(is_other).find(|entry| entry.state(office.now) == "valid") {
-        return Err(AuthorityError::KeyShared { kind: other.kind, id: other.id.clone() });
-    }
-    let revoked = same_key.filter_map(|entry| entry.revoked_at.map(|at| (at, entry))).next_back();
-    if let Some((at, entry)) = revoked.filter(|_| !args.even_if_revoked) {
-        return Err(AuthorityError::KeyRevoked { at, serial: entry.serial.clone() });
-    }
+    office.check_key(pin, name, args.even_if_revoked)?;
     let holds = |entry: &&Entry| entry.spki != pin && entry.state(office.now) == "valid";
     if let Some(entry) = register.of(name.kind, &name.id).find(holds).filter(|_| !args.another_key) {
         return Err(AuthorityError::Taken { kind: name.kind, id: name.id.clone(), until: entry.not_after });

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use casemate_protocol::device::certificate_name::{CertificateKind, CertificateName};
 use casemate_protocol::device::id::Name;
+use casemate_protocol::digest::Digest;
 use casemate_protocol::tuf::time::UtcTime;
 
 use crate::authority::folder::{self, Folder, REVOKED, certificate_file};
@@ -81,6 +82,29 @@ impl Office {
     /// When a certificate of `kind` made now ends, after `days` if given.
     pub(super) fn end(&self, kind: CertificateKind, days: Option<u64>) -> UtcTime {
         self.now.plus_days(days.unwrap_or_else(|| self.settings.certificate_days(kind)))
+    }
+
+    /// Whether the key of digest `pin` may be certified for `name`.
+    ///
+    /// # Errors
+    /// It is somebody else's now; or it was revoked, and is not certified all the same.
+    pub(super) fn check_key(
+        &self,
+        pin: Digest,
+        name: &CertificateName,
+        even_if_revoked: bool,
+    ) -> Result<(), AuthorityError> {
+        let same_key = self.folder.register.0.iter().filter(|entry| entry.spki == pin);
+        let is_other = |entry: &&Entry| (entry.kind, &entry.id) != (name.kind, &name.id);
+        // A device enrolled anew under another name keeps its key: the old name is revoked, or has expired.
+        if let Some(other) = same_key.clone().filter(is_other).find(|entry| entry.state(self.now) == "valid") {
+            return Err(AuthorityError::KeyShared { kind: other.kind, id: other.id.clone() });
+        }
+        let revoked = same_key.filter_map(|entry| entry.revoked_at.map(|at| (at, entry))).next_back();
+        match revoked.filter(|_| !even_if_revoked) {
+            Some((at, entry)) => Err(AuthorityError::KeyRevoked { at, serial: entry.serial.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// Keeps a certificate just issued, and says so.

@@ -18,12 +18,15 @@ pub(crate) struct Args {
     /// Who they are
     #[arg(required_unless_present = "due")]
     ids: Vec<Name>,
-    /// Everybody of the kind whose certificate ends within so many days and is not revoked
+    /// Everybody of the kind whose certificate ends within so many days and is not revoked, nor any other for its key
     #[arg(long, value_name = "DAYS", conflicts_with = "ids")]
     due: Option<u64>,
     /// Days until they expire; certificate_days in site.toml unless given
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=3660))]
     days: Option<u64>,
+    /// Certify a key although a certificate for it was revoked
+    #[arg(long)]
+    even_if_revoked: bool,
     #[command(flatten)]
     keys: KeysArg,
 }
@@ -32,7 +35,7 @@ pub(crate) struct Args {
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     let mut office = Office::open(context)?;
     let issuer = office.issuer(&args.keys)?;
-    let ids = args.due.map_or_else(|| args.ids.clone(), |days| due(&office, args.kind, days));
+    let ids = args.due.map_or_else(|| args.ids.clone(), |days| due(&office, args, days));
     let renewed = ids.into_iter().map(|id| renew(&office, args, &issuer, id)).collect::<Result<Vec<_>, _>>()?;
     let mut made = Vec::new();
     // Nothing is kept before all were made: a mistyped id changes nothing.
@@ -45,10 +48,15 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::DONE)
 }
 
-fn due(office: &Office, kind: CertificateKind, days: u64) -> Vec<Name> {
+fn due(office: &Office, args: &Args, days: u64) -> Vec<Name> {
     let end = office.now.plus_days(days);
-    let newest = office.folder.certificates.iter().filter(|((found, _), _)| *found == kind);
-    let due = newest.filter(|(_, chain)| chain[0].not_after <= end && !office.folder.is_revoked(&chain[0]));
+    let newest = office.folder.certificates.iter().filter(|((found, _), _)| *found == args.kind);
+    let register = &office.folder.register.0;
+    let is_key_revoked = |old: &Certificate| {
+        !args.even_if_revoked && register.iter().any(|entry| entry.spki == old.spki && entry.revoked_at.is_some())
+    };
+    let is_good = |old: &Certificate| !office.folder.is_revoked(old) && !is_key_revoked(old);
+    let due = newest.filter(|(_, chain)| chain[0].not_after <= end && is_good(&chain[0]));
     due.map(|((_, id), _)| id.clone()).collect()
 }
 
@@ -63,6 +71,7 @@ fn renew(office: &Office, args: &Args, issuer: &Issuer, id: Name) -> Result<(Nam
     }
     let key = old.public_key().ok_or(rcgen::Error::UnsupportedSignatureAlgorithm)?;
     let name = office.name(kind, &id);
+    office.check_key(old.spki, &name, args.even_if_revoked)?;
     let wish = Wish { name: &name, addresses: &old.addresses, not_after: office.end(kind, args.days) };
     let made = issuer.certificate(&key, &wish, office.now)?;
     Ok((id, made))

@@ -40,7 +40,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     for entry in &mut office.folder.register.0 {
         if (entry.kind, &entry.id) == (kind, id) && is_meant(&entry.serial) {
             known = true;
-            if entry.state(now) == "valid" {
+            // One that has expired as well: its key is not certified again, and a peer is known by its key alone.
+            if entry.revoked_at.is_none() {
                 entry.revoked_at = Some(now);
                 revoked.push(entry.serial.clone());
             }
@@ -54,9 +55,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Exit, Failure> {
     let crl = office.write_crl(&issuer)?;
     let output = context.output;
     match revoked.len() {
-        0 => output.say(format!(
-            "Every certificate of {kind} {id} is expired or revoked already; the list is new all the same."
-        )),
+        0 => output.say(format!("Every certificate of {kind} {id} is revoked already; the list is new all the same.")),
         number => output.say(format!("Revoked {} of {kind} {id}.", count(number, "certificate"))),
     }
     output.say("Appliances learn of it with the next bundle: plan, sign, pack.");
