@@ -4,6 +4,7 @@ strace runs without --seccomp-bpf on purpose: a filter of the traced program tha
 strace's own, so exactly the attempts that seccomp stops would be missing.
 """
 import dataclasses
+import ipaddress
 import pathlib
 import re
 
@@ -112,6 +113,8 @@ def breach_of_address(call, policy):
     for port, address in INET.findall(text) + INET6.findall(text):
         known += 1
         if call.name == "bind":
+            if int(port) in policy.listens and ipaddress.ip_address(address).is_unspecified:
+                continue
             return f"listens at {address} port {port}"
         if not policy.reaches(address, int(port)):
             return f"{address} port {port}"

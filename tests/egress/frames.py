@@ -44,6 +44,8 @@ class Frame:
     source: str = ""
     destination: str = ""    # for ARP and neighbour discovery: whose address is asked for, or who is answered
     port: int = 0
+    source_port: int = 0
+    opens: bool = False      # TCP: asks for a connection rather than answering
     detail: str = ""
 
     def __str__(self):
@@ -75,7 +77,10 @@ def transport(number, payload):
     known = {"protocol": PROTOCOLS.get(number, f"protocol {number}")}
     if number in (6, 17, 132):
         known["port"] = int.from_bytes(payload[2:4], "big")
-        known["detail"] = f"from port {int.from_bytes(payload[0:2], 'big')}"
+        known["source_port"] = int.from_bytes(payload[0:2], "big")
+        known["detail"] = f"from port {known['source_port']}"
+    if number == 6:
+        known["opens"] = payload[13] & 0x12 == 0x02  # SYN without ACK
     return known
 
 

@@ -57,7 +57,7 @@ class Network:
             ip link add cable type veth peer name cable netns {pid['world']}
             sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv6.conf.wire.accept_dad=0 \
               net.ipv6.conf.wire.router_solicitations=0
-            for address in {plan.GATEWAY}/16 {plan.CONTROL[0]}/16 {plan.BROKER[0]}/16 {plan.GATEWAY_V6}/64; do
+            for address in {plan.GATEWAY}/16 {plan.CONTROL[0]}/16 {plan.BROKER[0]}/16 {plan.PUBLISHER}/16 {plan.GATEWAY_V6}/64; do
               ip address add $address dev wire; done
             ip address add {far}/30 dev cable; ip -6 address add {far_v6}/64 dev cable nodad
             ip link set wire up; ip link set cable up
@@ -80,9 +80,11 @@ class Network:
         self.connected = True
         self.script("appliance", f"ip link set eth0 up; ip route add default via {plan.GATEWAY}; {self.on}")
 
-    def count(self, peers=()):
+    def count(self, policy=plan.NOTHING):
         """Counts packets of the agent's user at the output hook, before any rule of the appliance can stop them."""
-        allowed = "".join(f"    ip daddr {address} tcp dport {port} return\n" for address, port in peers)
+        allowed = "".join(f"    ip daddr {address} tcp dport {port} return\n" for address, port in policy.peers)
+        allowed += "".join(f"    ip daddr {caller} tcp sport {port} tcp flags & (syn | ack) != syn return\n"
+                           for caller in policy.callers for port in policy.listens)
         self.inside("appliance", "nft", "-f", "-", text=f"""
 table inet egress_proof
 delete table inet egress_proof

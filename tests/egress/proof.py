@@ -9,7 +9,6 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import threading
 import time
 import unittest
 
@@ -21,6 +20,7 @@ import report
 import scenarios
 import session
 import test_verdict
+import transports
 from network import Network
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -55,7 +55,7 @@ class Proof:
 
     def __init__(self, chosen):
         self.chosen, self.place = chosen, prepare(chosen)
-        self.kit = scenarios.Kit(idle=600 if chosen.long else 15)
+        self.kit, self.talking = scenarios.Kit(idle=600 if chosen.long else 15), transports.Kit()
         self.scenarios, self.outcomes, self.complaints, self.costs = [], [], [], {}
 
     def wanted(self, name):
@@ -72,20 +72,18 @@ class Proof:
         with Network("open", ipv6=False) as unfiltered, \
                 Network("host", ipv6=True, filtered=self.enforce) as filtered:
             self.scenario(first, unfiltered, "open")
-            # Idle time passes beside everything else, on an appliance of its own.
-            idle = threading.Thread(target=self.idle)
-            idle.start()
+            # Idle time passes beside everything else, on an appliance of its own; so do the polls of the transports.
             wanted = [scenario for scenario in others if self.wanted(scenario.name)]
-            with concurrent.futures.ThreadPoolExecutor() as both:
-                played = [both.submit(self.scenarios_in, wanted, network, kind) for network, kind in
-                          ((unfiltered, "open"), (filtered, "host"))]
+            with concurrent.futures.ThreadPoolExecutor(4) as beside:
+                played = [beside.submit(self.idle), beside.submit(self.talk),
+                          beside.submit(self.scenarios_in, wanted, unfiltered, "open"),
+                          beside.submit(self.scenarios_in, wanted, filtered, "host")]
             for one in played:
                 one.result()
-            idle.join()
 
-    def scenarios_in(self, wanted, network, kind):
+    def scenarios_in(self, wanted, network, kind, kit=None):
         for scenario in wanted:
-            self.scenario(scenario, network, kind)
+            self.scenario(scenario, network, kind, kit)
 
     def enforce(self, network):
         """The enforcer itself, root's, before it knows a boundary."""
@@ -126,7 +124,21 @@ class Proof:
         with Network("idle", ipv6=True, filtered=self.enforce, at_once=False) as network:
             self.scenario(scenarios.IDLE, network, "host")
 
-    def scenario(self, scenario, network, kind):
+    def talk(self):
+        """The transports, in networks of their own: they wait for one another more than they work."""
+        first, *others = transports.SCENARIOS
+        if not any(self.wanted(scenario.name) for scenario in others):
+            return
+        with Network("talk", ipv6=False) as unfiltered, \
+                Network("talk-host", ipv6=True, filtered=self.enforce) as filtered:
+            self.scenario(first, unfiltered, "open", self.talking)
+            with concurrent.futures.ThreadPoolExecutor() as both:
+                played = [both.submit(self.scenarios_in, others, network, kind, self.talking) for network, kind in
+                          ((unfiltered, "open"), (filtered, "host"))]
+            for one in played:
+                one.result()
+
+    def scenario(self, scenario, network, kind, kit=None):
         if network.filtered:
             network.filtered = self.enforce
             self.enforce(network)
@@ -136,7 +148,7 @@ class Proof:
         run = session.Session(self.place, network, name, scenario.policy, mounts)
         try:
             with run:
-                scenario.play(run, self.kit)
+                scenario.play(run, kit or self.kit)
         except Exception as error:  # whatever it was: it did not play, and that is a complaint
             self.complaints.append(f"{name}: did not play: {type(error).__name__}: {error}")
             return

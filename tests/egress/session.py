@@ -49,7 +49,7 @@ class Session:
 
     def __enter__(self):
         self.began = time.monotonic()
-        self.network.count(self.policy.peers)
+        self.network.count(self.policy)
         self.recorder = subprocess.Popen(
             self.network.argv("country", sys.executable, HERE / "wire.py", "record", "wire", self.folder / "wire.pcapng"),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

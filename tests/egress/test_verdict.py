@@ -6,7 +6,7 @@ import unittest
 import frames
 import calls
 import verdict
-from plan import CONTROL, GATEWAY, NOTHING, OUTSIDE, Policy
+from plan import CONTROL, GATEWAY, NOTHING, OUTSIDE, PUBLISHER, Policy
 
 MAC = b"\xff" * 6 + b"\x02" + b"\0" * 5
 PEERS = Policy(peers=frozenset([CONTROL]), gateways=frozenset([GATEWAY]), unix=("/srv/",), programs=("/srv/agent",))
@@ -20,6 +20,12 @@ def address(text):
 def ipv4(protocol, destination, port=0):
     header = b"\x45\0\0\x28\0\0\0\0\x40" + bytes([protocol]) + b"\0\0" + address("10.20.0.50") + address(destination)
     return MAC + b"\x08\0" + header + (40000).to_bytes(2, "big") + port.to_bytes(2, "big") + bytes(16)
+
+
+def answer(destination, flags, source=9443):
+    """A segment of TCP from a listener's port."""
+    segment = source.to_bytes(2, "big") + (40000).to_bytes(2, "big") + bytes(9) + bytes([flags]) + bytes(6)
+    return ipv4(6, destination)[:34] + segment
 
 
 def arp(target):
@@ -75,6 +81,23 @@ class AFrame(unittest.TestCase):
 
     def test_to_a_peer_is_found_where_the_policy_is_empty(self):
         self.assertEqual(kinds(run([ipv4(6, *CONTROL)]), NOTHING), ["frame"])
+
+
+class AListener(unittest.TestCase):
+    policy = dataclasses.replace(PEERS, listens=frozenset([9443]), callers=frozenset([PUBLISHER]))
+    bind = '8 101.5 bind(3, {sa_family=AF_INET6, sin6_port=htons(%d), sin6_flowinfo=htonl(0), ' \
+           'inet_pton(AF_INET6, "::", &sin6_addr), sin6_scope_id=0}, 28) = 0'
+
+    def test_may_answer_who_may_call(self):
+        answers = [answer(PUBLISHER, flags) for flags in (0x12, 0x10, 0x18, 0x11, 0x04)]
+        self.assertEqual(kinds(run([arp(PUBLISHER), *answers], [self.bind % 9443]), self.policy), [])
+
+    def test_may_not_call_nor_answer_others_nor_be_elsewhere(self):
+        for frame in (answer(PUBLISHER, 0x02), answer(PUBLISHER, 0x10, 9444), answer(OUTSIDE, 0x12)):
+            self.assertEqual(kinds(run([frame]), self.policy), ["frame"], frame)
+        self.assertEqual(kinds(run([answer(PUBLISHER, 0x12)])), ["frame"])
+        self.assertEqual(kinds(run(lines=[self.bind % 9444]), self.policy), ["attempt"])
+        self.assertEqual(kinds(run(lines=[self.bind % 9443])), ["attempt"])
 
 
 class AnAttempt(unittest.TestCase):

@@ -67,10 +67,13 @@ def on_the_wire(evidence, policy):
 
 
 def may_pass(frame, policy):
-    """TCP to or from a peer's port, and the address resolution it needs."""
+    """TCP to a peer's port, answers to who may call, and the address resolution these need."""
     if frame.protocol == "ARP" or frame.detail in LINK_CONTROL:
         return frame.destination in policy.addresses()
-    return frame.protocol == "TCP" and (frame.destination, frame.port) in policy.peers
+    if frame.protocol != "TCP":
+        return False
+    answers = not frame.opens and frame.source_port in policy.listens and frame.destination in policy.callers
+    return answers or (frame.destination, frame.port) in policy.peers
 
 
 def attempted(evidence, policy):
