@@ -17,7 +17,7 @@ use casemate_agent::local_api::call::Call;
 use casemate_agent::local_api::{Remote, Spool};
 use casemate_agent::outbox;
 use casemate_agent::runtime::Agent;
-use casemate_agent::transport::push::{Limits, Listener};
+use casemate_agent::transport::push::{Limits, Listener, News};
 use casemate_agent::transport::tls::Credentials;
 use casemate_protocol::boundary::Listen;
 use casemate_protocol::device::transport::TransportSettings;
@@ -66,7 +66,8 @@ fn serve(folder: &Path) {
             async move { remote.serve(stream, name).await }
         };
         let listen = Listen { port: 0, from: vec!["10.20.0.0/16".parse().unwrap()] };
-        let opened = |port: u16| {
+        let opened = |news| {
+            let News::Opened(port) = news else { return };
             std::fs::write(folder.join("port.new"), port.to_string()).unwrap();
             std::fs::rename(folder.join("port.new"), folder.join("port")).unwrap();
         };

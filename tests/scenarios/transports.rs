@@ -162,6 +162,13 @@ fn until_april(appliance: &Appliance) {
     until(appliance, || appliance.current(HOMESERVER).as_deref() == Some(APRIL));
 }
 
+/// How many certificates were not let in today, as the running daemon's health says.
+fn turned_away(appliance: &Appliance) -> u64 {
+    let told = appliance.command(&["health", "--json"]).output().unwrap().stdout;
+    let health: serde_json::Value = serde_json::from_slice(&told).unwrap_or_default();
+    health["transports"]["push"]["noticed"].as_u64().unwrap_or(0)
+}
+
 /// What the last receipt says but for how the bundle came and when, after the daemon is gone.
 fn said(appliance: &Appliance) -> (Receipt, Option<Transport>) {
     let mut receipt = appliance.receipts().pop().unwrap().predicate;
@@ -193,8 +200,14 @@ fn the_same_bundle_by_stick_push_pull_and_mqtt_gives_the_same_generation_and_the
         let publisher = cast.authority.issue(&wide("casemate://LU/publisher/publisher-1")).write(folder.path(), "curl");
         let _written = publisher;
         let url = format!("https://{HERE}:{}/v1/bundles", ports.listener);
+        let strange = folder.path().join("strange");
+        fs::create_dir(&strange).unwrap();
+        let _stranger = Authority::new().issue(&wide("casemate://LU/publisher/publisher-1")).write(&strange, "curl");
+        let mut stranger = tokio_curl(&strange, &archive, &url);
+        until(&push, || turned_away(&push) == 1);
+        let _done = stranger.kill().and_then(|()| stranger.wait());
         let mut curl = tokio_curl(folder.path(), &archive, &url);
-        until_april(&push);
+        until(&push, || push.current(HOMESERVER).as_deref() == Some(APRIL) && turned_away(&push) == 1);
         let _done = curl.kill().and_then(|()| curl.wait());
         assert_eq!(said(&push), (expected.clone(), Some(Transport::Push)));
 

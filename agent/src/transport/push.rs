@@ -5,7 +5,7 @@
 //! ```
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +21,10 @@ use tokio_rustls::server::TlsStream;
 use super::tls::{Acceptor, Admitted, Credentials, NotAdmitted, Rejected};
 use crate::boundary::listen::Gate;
 use crate::pace::Pace;
+
+mod refusals;
+
+use refusals::Refusals;
 
 /// Pause after a port could not be had, or a connection not be accepted.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -54,6 +58,17 @@ impl Default for Limits {
     }
 }
 
+/// What there is to say of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// It takes connections, at this port.
+    Opened(u16),
+    /// It does not any more.
+    Closed,
+    /// So many were not let in for their certificates.
+    Refused(u64),
+}
+
 /// Listens for as long as the policy says so: whoever comes in is handed to `on_stream`, which serves him.
 ///
 /// Nothing is listened on while there is no certificate or no authority. New credentials hold for the next handshake; an
@@ -77,7 +92,11 @@ pub struct Listener {
     places: Arc<Semaphore>,
     addresses: Addresses,
     pace: Pace<IpAddr>,
-    inside: JoinSet<()>,
+    /// Connections; what ends for its certificate says why.
+    inside: JoinSet<Option<NotAdmitted>>,
+    refusals: Refusals,
+    /// The port could not be had, and that was said.
+    is_shut_out: bool,
 }
 
 impl Listener {
@@ -93,15 +112,17 @@ impl Listener {
             addresses: Addresses::default(),
             pace: Pace::new(limits.handshake_every, limits.handshake_burst),
             inside: JoinSet::new(),
+            refusals: Refusals::default(),
+            is_shut_out: false,
         }
     }
 
-    /// As [`serve`]; `opened` is told the port whenever it is listened on anew.
+    /// As [`serve`]; `told` hears what there is to say.
     pub async fn serve<F, S>(
         mut self,
         mut credentials: watch::Receiver<Arc<Credentials>>,
         on_stream: F,
-        opened: impl Fn(u16),
+        told: impl Fn(News),
     ) where
         F: Fn(TlsStream<TcpStream>, CertificateName) -> S + Send + Sync + 'static,
         S: Future<Output = ()> + Send + 'static,
@@ -110,15 +131,18 @@ impl Listener {
         credentials.mark_changed();
         loop {
             if self.gate.is_none() && self.judge.borrow().is_some() {
-                self.open(&opened).await;
+                self.open(&told).await;
             }
             tokio::select! {
                 biased;
                 Ok(()) = credentials.changed() => {
                     let current = credentials.borrow_and_update().clone();
-                    self.renew(current);
+                    self.renew(current, &told);
                 }
-                Some(_) = self.inside.join_next() => {}
+                () = self.refusals.due() => self.tell_refusals(&told),
+                Some(ended) = self.inside.join_next() => if let Ok(Some(why)) = ended {
+                    self.refusals.add(why.reason(), Instant::now());
+                },
                 (place, knocked) = knock(self.places.clone(), self.gate.as_ref()) => match knocked {
                     Ok(Some((stream, address))) => self.take_in(stream, address, place, &on_stream),
                     Ok(None) => {}
@@ -130,26 +154,37 @@ impl Listener {
     }
 
     /// From now on `credentials` count.
-    fn renew(&mut self, credentials: Arc<Credentials>) {
+    fn renew(&mut self, credentials: Arc<Credentials>, told: &impl Fn(News)) {
         let acceptor = match Acceptor::new(credentials) {
             Ok(acceptor) => Some(acceptor),
             Err(error) => {
                 tracing::warn!(code = %error.code(), %error, "the listener stays closed");
                 self.gate = None;
+                told(News::Closed);
                 None
             }
         };
         self.judge.send_replace(acceptor);
     }
 
-    async fn open(&mut self, opened: &impl Fn(u16)) {
+    fn tell_refusals(&mut self, told: &impl Fn(News)) {
+        for (reason, count) in self.refusals.take(Instant::now()) {
+            tracing::info!(code = %Code::CertificateRefused, reason, count, "certificates were not let in");
+            told(News::Refused(count));
+        }
+    }
+
+    async fn open(&mut self, told: &impl Fn(News)) {
         match Gate::open(&self.listen) {
             Ok(gate) => {
-                opened(gate.port().unwrap_or(self.listen.port));
+                told(News::Opened(gate.port().unwrap_or(self.listen.port)));
                 self.gate = Some(gate);
+                self.is_shut_out = false;
             }
             Err(error) => {
-                tracing::warn!(code = %Code::StateBusy, %error, "the listener's port cannot be had");
+                if !std::mem::replace(&mut self.is_shut_out, true) {
+                    tracing::warn!(code = %Code::StateBusy, %error, "the listener's port cannot be had");
+                }
                 sleep(AFTER_FAILURE).await;
             }
         }
@@ -167,8 +202,9 @@ impl Listener {
         }
         let (limit, judge, on_stream) = (self.limits.handshake, self.judge.subscribe(), on_stream.clone());
         self.inside.spawn(async move {
-            attend(stream, limit, judge, on_stream).await;
+            let refused = attend(stream, limit, judge, on_stream).await;
             drop((place, from));
+            refused
         });
     }
 }
@@ -182,28 +218,26 @@ async fn knock(places: Arc<Semaphore>, gate: Option<&Gate>) -> (Place, std::io::
     (place, gate.accept().await)
 }
 
-/// One connection: who is it, and what does he want, for as long as he may.
+/// One connection: who is it, and what does he want, for as long as he may. Or why he was not let in.
 async fn attend<F, S>(
     stream: TcpStream,
     limit: Duration,
     mut judge: watch::Receiver<Option<Acceptor>>,
     on_stream: Arc<F>,
-) where
+) -> Option<NotAdmitted>
+where
     F: Fn(TlsStream<TcpStream>, CertificateName) -> S,
     S: Future<Output = ()>,
 {
-    let Some(acceptor) = judge.borrow_and_update().clone() else { return };
+    let acceptor = judge.borrow_and_update().clone()?;
     let (stream, admitted) = match timeout(limit, acceptor.accept(stream)).await {
         Ok(Ok(accepted)) => accepted,
-        Ok(Err(Rejected::Certificate(why))) => {
-            tracing::info!(code = %Code::CertificateRefused, reason = why.reason(), "somebody was not let in");
-            return;
-        }
+        Ok(Err(Rejected::Certificate(why))) => return Some(why),
         Ok(Err(Rejected::Broken(error))) => {
             tracing::debug!(%error, "a handshake broke off");
-            return;
+            return None;
         }
-        Err(_) => return,
+        Err(_) => return None,
     };
     tracing::debug!(role = %admitted.name.kind, peer = %admitted.name.id, "somebody came in");
     tokio::select! {
@@ -214,6 +248,7 @@ async fn attend<F, S>(
             tracing::info!(code = %Code::CertificateRefused, %role, %peer, reason, "a connection was ended");
         }
     }
+    None
 }
 
 /// Until whoever is inside would not be let in any more.
@@ -243,9 +278,11 @@ fn left_of(admitted: &Admitted, acceptor: Option<&Acceptor>) -> Duration {
     Duration::from_secs(admitted.until.unix().saturating_sub(now) + 1)
 }
 
-/// Whom an address counts for: of IPv6, the /64 it is in, which one machine may have to itself (RFC 6177 §2).
+/// Whom an address counts for: of IPv6, the /64 it is in, which one machine may have to itself (RFC 6177 §2). This
+/// machine is one, whichever of its own addresses it uses.
 fn site(address: IpAddr) -> IpAddr {
     match address {
+        _ if address.is_loopback() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
@@ -287,3 +324,6 @@ impl Drop for From {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

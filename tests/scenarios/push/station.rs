@@ -11,7 +11,7 @@ use casemate_agent::clock::WallClock;
 use casemate_agent::identity::Identity;
 use casemate_agent::local_api::{Remote, Spool};
 use casemate_agent::outbox;
-use casemate_agent::transport::push::{Limits, Listener};
+use casemate_agent::transport::push::{Limits, Listener, News};
 use casemate_agent::transport::tls::Credentials;
 use casemate_protocol::boundary::Listen;
 use casemate_protocol::device::transport::{TransportMaterial, TransportSettings};
@@ -92,7 +92,7 @@ impl Station {
                 let from = vec!["10.20.0.0/16".parse().unwrap()];
                 let listener = Listener::new(Listen { port: 0, from }, limits);
                 tokio::select! {
-                    () = listener.serve(receiver, on_stream, |port| told.send(port).unwrap()) => {}
+                    () = listener.serve(receiver, on_stream, |news| if let News::Opened(port) = news { told.send(port).unwrap() }) => {}
                     _ = stopped => {}
                 }
             });

@@ -17,6 +17,9 @@ use crate::store::{Notice, Record};
 /// Seconds of the period in which one peer's notices of one code count together.
 const PERIOD_SECONDS: u64 = 86_400;
 
+/// What stands in the journal in place of a peer's name where certificates were not let in.
+const LISTENER: &str = "listener";
+
 /// What this process has seen of its peers. It ends with the process; what was noticed stands in the journal too.
 #[derive(Debug, Default)]
 pub(in crate::runtime) struct Contacts {
@@ -81,15 +84,16 @@ impl Contacts {
         })
     }
 
-    fn listener_health(&self, policy: &Policy, uptime: u64) -> Option<TransportHealth> {
+    fn listener_health(&self, policy: &Policy, uptime: u64, day: u64) -> Option<TransportHealth> {
         policy.listen.as_ref()?;
         let up = self.listener.as_ref().is_some_and(|listener| listener.is_up);
         let came = self.listener.as_ref().and_then(|listener| listener.came);
+        let refused = self.notices.iter().filter(|((name, _), notice)| notice.day == day && name.as_str() == LISTENER);
         Some(TransportHealth {
             up: u32::from(up),
             down: u32::from(!up),
             hours_since: came.map(|at| hours(at, uptime)),
-            noticed: 0,
+            noticed: refused.map(|(_, notice)| notice.count).sum(),
         })
     }
 }
@@ -131,21 +135,35 @@ impl Keeper {
         let contact = self.contacts.peers.entry(peer.clone()).or_default();
         contact.last = Some(code);
         contact.is_up &= !matches!(code, Code::PeerUnreached | Code::PeerUntrusted | Code::CertificateRefused);
-        let day = self.stamp().wall.unix() / PERIOD_SECONDS;
-        let count = match self.contacts.notices.get(&(peer.clone(), code)) {
-            Some(notice) if notice.day == day => notice.count.saturating_add(1),
-            _ => 1,
-        };
-        let notice = Notice { day, count };
-        self.contacts.notices.insert((peer.clone(), code), notice);
-        if count == 1 {
+        if self.count_notice(peer, code, 1)? == 1 {
             tracing::warn!(%peer, %code, "a peer is not as it should be");
         }
-        if count.is_power_of_two() {
+        Ok(())
+    }
+
+    /// Counts in the journal what was noticed, to the next power of two; says how often it was today.
+    fn count_notice(&mut self, peer: &Name, code: Code, more: u64) -> Result<u64, Failure> {
+        let day = self.stamp().wall.unix() / PERIOD_SECONDS;
+        let before = match self.contacts.notices.get(&(peer.clone(), code)) {
+            Some(notice) if notice.day == day => notice.count,
+            _ => 0,
+        };
+        let count = before.saturating_add(more);
+        let notice = Notice { day, count };
+        self.contacts.notices.insert((peer.clone(), code), notice);
+        if count.checked_ilog2() != before.checked_ilog2() {
             self.writable()?;
             self.commit(&[Record::Noticed { peer: peer.clone(), code, notice }])?;
         }
-        Ok(())
+        Ok(count)
+    }
+
+    /// So many certificates were not let in.
+    pub(super) fn turned_away(&mut self, count: u64) {
+        let Ok(listener) = LISTENER.parse() else { return };
+        if let Err(failure) = self.count_notice(&listener, Code::CertificateRefused, count) {
+            tracing::warn!(code = %failure.code, error = %failure.told(), "refused certificates cannot be journalled");
+        }
     }
 
     /// The listener takes connections, or no longer does.
@@ -166,7 +184,7 @@ impl Keeper {
         let of = |kind| self.contacts.health(&policy, kind, uptime, day);
         let health = TransportsHealth {
             pull: of(Transport::Pull),
-            push: self.contacts.listener_health(&policy, uptime),
+            push: self.contacts.listener_health(&policy, uptime, day),
             mqtt: of(Transport::Mqtt),
         };
         (health != TransportsHealth::default()).then_some(health)

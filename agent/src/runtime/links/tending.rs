@@ -26,7 +26,7 @@ use crate::outbox;
 use crate::runtime::keeper::Keeper;
 use crate::runtime::store_thread::Desk;
 use crate::transport::backend::{Backend, News};
-use crate::transport::push::{Limits, Listener};
+use crate::transport::push::{self, Limits, Listener};
 use crate::transport::tls::Credentials;
 use crate::transport::{mqtt, pull};
 
@@ -172,17 +172,21 @@ async fn receive(listen: Listen, reception: Reception, credentials: watch::Recei
     };
     let remote = Remote::new(calls, hub, spool, outbox::answer);
     let _listening = Listening(desk.clone());
-    let opened = desk.clone();
+    let teller = desk.clone();
     let on_stream = move |stream, name| {
         desk.tell(Keeper::visited);
         let remote = remote.clone();
         async move { remote.serve(stream, name).await }
     };
-    let opened = move |_port| {
-        tracing::info!("the listener is open to certificates of this site");
-        opened.tell(|keeper| keeper.listens(true));
+    let told = move |news| match news {
+        push::News::Opened(_) => {
+            tracing::info!("the listener is open to certificates of this site");
+            teller.tell(|keeper| keeper.listens(true));
+        }
+        push::News::Closed => teller.tell(|keeper| keeper.listens(false)),
+        push::News::Refused(count) => teller.tell(move |keeper| keeper.turned_away(count)),
     };
-    Listener::new(listen, Limits::default()).serve(credentials, on_stream, opened).await;
+    Listener::new(listen, Limits::default()).serve(credentials, on_stream, told).await;
 }
 
 /// A transport never ends by itself; one that does, or panics, is started again, later and later.
