@@ -78,6 +78,31 @@ fn the_same_bundle_by_pull_and_by_stick_gives_the_same_generation_and_the_same_r
 }
 
 #[test]
+fn a_bad_revocation_list_does_not_cost_the_way_to_the_repository() {
+    at_the_depot(|| {
+        let cast = Cast::default();
+        let nginx = Nginx::start(&cast);
+        let (appliance, mut site) = (Appliance::new(AGENT), Site::sample());
+        site.fence(Policy::default());
+        appliance.enrol(&mut site, "lux-001");
+        cast.connect(&mut site, &appliance, "lux-001", nginx.port, 3600);
+        assert_eq!(appliance.import_one(&site.issue().bundle().bytes()).code, Code::Applied);
+        let assignment = site.assignments.get_mut(&"lux-001".parse().unwrap()).unwrap();
+        assignment.transport.as_mut().unwrap().crls = vec!["AAAA".into()];
+        site.reissue("group.clinics", "synapse/homeserver.yaml", b"server_name: second.example\n");
+        assert_eq!(appliance.import_one(&site.issue().bundle().bytes()).code, Code::Applied);
+        assert!(appliance.health().reasons.contains(&Code::TransportInvalid));
+        // Whatever comes to mend it may come over the network: a process of its own still knows what worked.
+        site.reissue("group.clinics", "synapse/homeserver.yaml", b"server_name: third.example\n");
+        site.issue().publish(&nginx.tree());
+        let daemon = Daemon::start(&appliance);
+        until_receipts(&appliance, 3);
+        drop(daemon);
+        assert_eq!(appliance.receipts()[2].predicate.transport, Some(Transport::Pull));
+    });
+}
+
+#[test]
 fn a_file_of_several_parts_arrives_though_the_agent_is_killed_and_one_part_is_bad() {
     at_the_depot(|| {
         let figures = large::pull(AGENT, 3, 1);
