@@ -49,6 +49,25 @@ fn a_bundle_becomes_generation_one_and_a_receipt_that_verifies() {
 }
 
 #[test]
+fn a_receipt_that_rotted_holds_up_no_other() {
+    let (appliance, mut site) = enrolled();
+    let aside = appliance.path("aside.casemate");
+    std::fs::write(&aside, site.issue().bundle().bytes()).unwrap();
+    let source = ImportSource::Path(aside);
+    appliance.ask(Call::Import { source, transport: Transport::Local, wait: false, dry_run: false }).unwrap();
+    let key = appliance.keys().receipts;
+    let objects = files_below(&appliance.path("state/objects"));
+    let (rotten, _) = objects.iter().find(|(_, content)| receipt::verify(content, &key).is_ok()).unwrap();
+    std::fs::write(rotten, b"rot").unwrap();
+    site.reissue("group.clinics", "synapse/homeserver.yaml", b"retention: 30\n");
+    assert_eq!(appliance.import_one(&site.issue().bundle().bytes()).code, Code::Applied);
+    let carried = files_below(&appliance.path("stick/out"));
+    let receipts: Vec<_> = carried.iter().filter_map(|(_, content)| receipt::verify(content, &key).ok()).collect();
+    assert_eq!(receipts.iter().map(|verified| verified.receipt().sequence).collect::<Vec<_>>(), [2]);
+    assert_eq!(appliance.status().receipts_waiting, 1);
+}
+
+#[test]
 fn the_same_bundle_again_changes_nothing_and_returns_the_earlier_receipt() {
     let (appliance, site) = enrolled();
     let bytes = site.issue().bundle().bytes();

@@ -389,7 +389,8 @@ impl Keeper {
         let outbox = outbox::folder_name(&identity.public().fingerprint());
         let mut releases = vec![Release::Health { envelope: identity.seal_health(&self.health())? }];
         for (sequence, _) in self.store.state().outbox.iter().filter(|(_, entry)| !entry.taken) {
-            releases.push(Release::Receipt { sequence: *sequence, envelope: self.receipt(*sequence)? });
+            let envelope = self.legible(*sequence);
+            releases.extend(envelope.map(|envelope| Release::Receipt { sequence: *sequence, envelope }));
         }
         Ok(Outgoing { outbox, releases })
     }

@@ -183,6 +183,15 @@ impl Keeper {
         Ok(self.store.objects().read(&entry.receipt)?)
     }
 
+    /// One receipt as signed, if it can be read: one that cannot holds up no other.
+    pub(super) fn legible(&self, sequence: u64) -> Option<Vec<u8>> {
+        let read = self.receipt(sequence);
+        if let Err(failure) = &read {
+            tracing::warn!(receipt = sequence, code = %failure.code, "a receipt cannot be read and stays here");
+        }
+        read.ok()
+    }
+
     /// Notes that receipts have been taken home.
     pub(super) fn receipt_taken(&mut self, sequences: &[u64]) -> Result<(), Failure> {
         self.writable()?;

@@ -53,7 +53,7 @@ async fn answer(order: Order, desk: Desk, calls: mpsc::Sender<Request>) {
         }
         Order::Receipts { after, most, reply } => {
             let receipts = desk.ask(move |keeper| keeper.released_receipts(after, most)).await;
-            let _asked = reply.send(receipts.map_err(Failure::from).flatten());
+            let _asked = reply.send(receipts.map_err(Failure::from));
         }
         Order::Delivered { sequence } => note(desk.ask(move |keeper| keeper.receipt_taken(&[sequence])).await),
         Order::RoundTrip { peer, began } => note(desk.ask(move |keeper| keeper.round_trip(&peer, began)).await),
@@ -109,14 +109,10 @@ impl Keeper {
         Ok(outbox::let_out(Release::Health { envelope }))
     }
 
-    fn released_receipts(&mut self, after: u64, most: usize) -> Result<Vec<(u64, Vec<u8>)>, Failure> {
-        let waiting = self.store.state().outbox.range(after.saturating_add(1)..);
-        let waiting: Vec<u64> =
-            waiting.filter(|(_, entry)| !entry.taken).map(|(number, _)| *number).take(most).collect();
-        let release = |sequence| {
-            let envelope = self.receipt(sequence)?;
-            Ok((sequence, outbox::let_out(Release::Receipt { sequence, envelope })))
-        };
-        waiting.into_iter().map(release).collect()
+    fn released_receipts(&self, after: u64, most: usize) -> Vec<(u64, Vec<u8>)> {
+        let waiting = self.store.state().outbox.range(after.saturating_add(1)..).filter(|(_, entry)| !entry.taken);
+        let legible = waiting.filter_map(|(number, _)| self.legible(*number).map(|envelope| (*number, envelope)));
+        let release = |(sequence, envelope)| (sequence, outbox::let_out(Release::Receipt { sequence, envelope }));
+        legible.take(most).map(release).collect()
     }
 }

@@ -280,7 +280,7 @@ impl Client {
             match step {
                 Step::Publish(message, flight) => {
                     let id = session.publish(&message, now)?;
-                    self.desk.sent(flight, id, now);
+                    self.desk.sent(flight, id);
                 }
                 Step::Health => self.wants.push_back(Want::Health),
                 Step::Receipts(after) => self.wants.push_back(Want::Receipts(after)),

@@ -68,6 +68,10 @@ pub(super) struct Desk {
     receipts: VecDeque<(u64, Vec<u8>)>,
     /// There may be receipts, after this one.
     after: Option<u64>,
+    /// The last one that this connection is done with: the broker has it, or will not have it.
+    reached: u64,
+    /// Some of those wait: once the others are gone they are offered again.
+    passed: bool,
     receipts_asked: bool,
     pace: Pace,
     rests: Option<Instant>,
@@ -87,6 +91,8 @@ impl Desk {
             health_asked: false,
             receipts: VecDeque::new(),
             after: None,
+            reached: 0,
+            passed: false,
             receipts_asked: false,
             pace: Pace::new(PAUSES.0, PAUSES.1),
             rests: None,
@@ -104,7 +110,7 @@ impl Desk {
         self.down();
         self.passing.push_back(self.presence(Presence::Online));
         self.report = Some(now);
-        self.after = Some(0);
+        (self.after, self.reached, self.passed) = (Some(0), 0, false);
     }
 
     /// The connection has ended: what was under way may or may not have arrived.
@@ -140,7 +146,7 @@ impl Desk {
     pub(super) fn receipts_changed(&mut self) {
         // Known ones are at hand, or are asked for when those at hand are gone.
         if self.receipts.is_empty() && self.after.is_none() {
-            self.after = Some(0);
+            self.after = Some(self.reached);
         }
     }
 
@@ -166,6 +172,7 @@ impl Desk {
     pub(super) fn receipts(&mut self, receipts: Option<Vec<(u64, Vec<u8>)>>, now: Instant) {
         self.receipts_asked = false;
         match receipts {
+            Some(receipts) if receipts.is_empty() && std::mem::take(&mut self.passed) => self.rest(now),
             Some(receipts) => self.receipts = receipts.into(),
             None => self.rest(now),
         }
@@ -198,10 +205,13 @@ impl Desk {
     }
 
     /// It is under way with this packet id; `None`: the broker takes nothing so long.
-    pub(super) fn sent(&mut self, flight: Flight, id: Option<u16>, now: Instant) {
+    pub(super) fn sent(&mut self, flight: Flight, id: Option<u16>) {
         match (id, flight) {
             (Some(id), flight) => self.flight = Some((id, flight)),
-            (None, Flight::Receipt(_)) => self.rest(now),
+            (None, Flight::Receipt(sequence)) => {
+                tracing::warn!(receipt = sequence, "longer than the broker takes");
+                self.pass(sequence);
+            }
             (None, Flight::Passing) => {}
         }
     }
@@ -210,22 +220,44 @@ impl Desk {
     pub(super) fn published(&mut self, id: u16, outcome: Outcome, now: Instant) -> Option<u64> {
         let (_, flight) = self.flight.take_if(|(flying, _)| *flying == id)?;
         let Flight::Receipt(sequence) = flight else { return None };
-        if outcome != Outcome::Taken {
-            self.rest(now);
-            return None;
+        match outcome {
+            Outcome::Taken => {
+                self.pace.reset();
+                self.advance(sequence);
+                Some(sequence)
+            }
+            Outcome::NobodyThere => {
+                self.rest(now);
+                None
+            }
+            // Perhaps only this one: the next may fare better.
+            Outcome::Refused => {
+                self.pass(sequence);
+                self.rests = Some(self.pace.again(now));
+                None
+            }
         }
-        self.pace.reset();
+    }
+
+    /// The first of those at hand is done with.
+    fn advance(&mut self, sequence: u64) {
         self.receipts.pop_front();
+        self.reached = sequence;
         if self.receipts.is_empty() {
             self.after = Some(sequence);
         }
-        Some(sequence)
+    }
+
+    /// As [`Desk::advance`]; it is offered again after those that follow it.
+    fn pass(&mut self, sequence: u64) {
+        self.passed = true;
+        self.advance(sequence);
     }
 
     /// Receipts wait; all of them, so that they arrive in order.
     fn rest(&mut self, now: Instant) {
         self.receipts.clear();
-        self.after = Some(0);
+        (self.after, self.reached, self.passed) = (Some(0), 0, false);
         self.rests = Some(self.pace.again(now));
     }
 
@@ -237,5 +269,77 @@ impl Desk {
         let report = self.report.filter(|_| !self.health_asked);
         let rests = self.rests.filter(|until| *until > now && self.after.is_some());
         [report, rests].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Says what there is to say at `now`; the broker answers receipts so, `None` being too long. Which were offered.
+    fn offered(
+        desk: &mut Desk,
+        now: Instant,
+        kept: &mut Vec<u64>,
+        answer: impl Fn(u64) -> Option<Outcome>,
+    ) -> Vec<u64> {
+        let mut offered = Vec::new();
+        while let Some(step) = desk.next(now) {
+            match step {
+                Step::Publish(_, Flight::Receipt(sequence)) => {
+                    offered.push(sequence);
+                    let answer = answer(sequence);
+                    desk.sent(Flight::Receipt(sequence), answer.map(|_| 1));
+                    let home = answer.and_then(|outcome| desk.published(1, outcome, now));
+                    kept.retain(|number| Some(*number) != home);
+                }
+                Step::Publish(_, Flight::Passing) => {}
+                Step::Health => desk.health(Some(b"health"), now),
+                Step::Receipts(after) => {
+                    let rest = kept.iter().filter(|number| **number > after).map(|number| (*number, vec![0]));
+                    desk.receipts(Some(rest.take(BATCH).collect()), now);
+                }
+            }
+            assert!(offered.len() < 1000, "no busy loop");
+        }
+        offered
+    }
+
+    #[test]
+    fn a_receipt_the_broker_never_takes_holds_up_no_other() {
+        for never in [None, Some(Outcome::Refused)] {
+            let mut now = Instant::now();
+            let mut desk = Desk::new("clinic-7".parse().unwrap(), now);
+            desk.up(now);
+            let mut kept: Vec<u64> = (1..=20).collect();
+            let answer = |sequence| if sequence == 1 { never } else { Some(Outcome::Taken) };
+            assert_eq!(offered(&mut desk, now, &mut kept, answer)[0], 1);
+            now += PAUSES.1;
+            offered(&mut desk, now, &mut kept, answer);
+            assert_eq!(kept, [1], "{never:?}");
+            kept.push(21);
+            desk.receipts_changed();
+            now += PAUSES.1 * 2;
+            offered(&mut desk, now, &mut kept, answer);
+            now += PAUSES.1 * 2;
+            offered(&mut desk, now, &mut kept, answer);
+            assert_eq!(kept, [1], "{never:?}");
+            now += PAUSES.1 * 2;
+            offered(&mut desk, now, &mut kept, |_| Some(Outcome::Taken));
+            now += PAUSES.1 * 2;
+            offered(&mut desk, now, &mut kept, |_| Some(Outcome::Taken));
+            assert!(kept.is_empty(), "it is offered again");
+        }
+    }
+
+    #[test]
+    fn while_nobody_subscribes_receipts_stay_in_order() {
+        let now = Instant::now();
+        let mut desk = Desk::new("clinic-7".parse().unwrap(), now);
+        desk.up(now);
+        let mut kept: Vec<u64> = (1..=3).collect();
+        assert_eq!(offered(&mut desk, now, &mut kept, |_| Some(Outcome::NobodyThere)), [1]);
+        let later = now + PAUSES.1;
+        assert_eq!(offered(&mut desk, later, &mut kept, |_| Some(Outcome::Taken)), [1, 2, 3]);
     }
 }
