@@ -14,5 +14,6 @@ pub mod backend;
 pub mod mqtt;
 pub mod pull;
 pub mod push;
+mod space;
 pub mod stick;
 pub mod tls;

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use casemate_protocol::broker::Chunked;
 use casemate_protocol::code::{Code, Explain};
 use casemate_protocol::digest::Digest;
-use nix::sys::statvfs::statvfs;
 use thiserror::Error;
+
+use crate::transport::space::{Claim, claim};
 
 /// The file that names bundles done with, one digest a line.
 const HAD: &str = "had";
@@ -94,20 +95,16 @@ impl Spool {
         let fresh = found.len() != bundle.length;
         if fresh {
             let wanted = bundle.length;
-            let free = self.free()?;
-            if wanted > free {
+            let claimed = file.set_len(0).map_err(Claim::from).and_then(|()| claim(&file, wanted, self.reserve));
+            if let Err(claim) = claimed.and_then(|()| Ok(file.set_len(wanted)?)) {
                 drop(fs::remove_file(&path));
-                return Err(SpoolError::Full { path, wanted, free });
+                return Err(match claim {
+                    Claim::Full { free } => SpoolError::Full { path, wanted, free },
+                    Claim::Disk(source) => SpoolError::File { path, source },
+                });
             }
-            file.set_len(0).and_then(|()| file.set_len(wanted)).map_err(fail(&path))?;
         }
         Ok(Spooled { file, path, fresh })
-    }
-
-    /// Bytes free above the reserve.
-    fn free(&self) -> Result<u64, SpoolError> {
-        let found = statvfs(&self.folder).map_err(|errno| fail(&self.folder)(errno.into()))?;
-        Ok((found.blocks_available() * found.fragment_size()).saturating_sub(self.reserve))
     }
 
     /// Removes the file of the announcement `mark`.
@@ -185,6 +182,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let spool = Spool::open(folder.path(), 0).unwrap();
         let kept = spool.keep(&Digest::of(b"a"), &bundle("a")).unwrap();
+        let blocks = std::os::unix::fs::MetadataExt::blocks(&fs::metadata(kept.path()).unwrap());
+        assert!(blocks * 512 >= bundle("a").length, "its room is taken from the start");
         kept.put(0, &[1; CHUNK_LENGTH as usize]).unwrap();
         kept.put(u64::from(CHUNK_LENGTH), &[2; 5]).unwrap();
         let held = |kept: &Spooled| {

@@ -102,6 +102,7 @@ impl Explain for PullError {
             Self::BadContent { .. } => Code::ObjectMismatch,
             Self::Stored(refusal) => refusal.code(),
             Self::Agent(failure) => failure.code,
+            Self::Local(source) if source.kind() == std::io::ErrorKind::StorageFull => Code::DiskFull,
             Self::Stopping | Self::Local(_) => Code::StateUnavailable,
         }
     }

@@ -21,6 +21,7 @@ use super::route::{Poured, Route, Spill};
 use super::sink::{Gone, Sink};
 use crate::exit::Failure;
 use crate::transport::backend::{Arrived, Backend, Held, Order, Source};
+use crate::transport::space::claim;
 
 /// A part of at most this many bytes is looked at before any of it is passed on.
 const SMALL: u64 = 1 << 20;
@@ -105,7 +106,12 @@ impl Visit<'_> {
     /// Fetches a part that was bad before into the spool, so that no archive is spoilt by it again.
     async fn examine(&mut self, piece: &Piece, load: &mut Load) -> Result<(), PullError> {
         let path = self.backend.spool.join(piece.digest.to_string());
-        let mut sink = Sink::File(File::create(&path).map_err(PullError::Local)?);
+        let file = File::create(&path).map_err(PullError::Local)?;
+        if let Err(claim) = claim(&file, piece.length + BLOCK as u64, self.backend.reserve) {
+            let _ = fs::remove_file(&path);
+            return Err(PullError::Local(claim.into()));
+        }
+        let mut sink = Sink::File(file);
         match self.route.pour(piece, &mut sink).await {
             Ok(Poured::Whole) => {
                 self.memory.suspects.remove(&piece.digest);
