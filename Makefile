@@ -85,7 +85,7 @@ bench: ## figures as ratios within one run (several minutes; builds with link-ti
 	$(CARGO) build --locked --release -p casemate -p casemate-agent -p casemate-tests
 	tests/bench/run
 
-pull-large: ## 8 GiB by pull from a real nginx, the agent killed ten times, and a bit flipped on the server (root; 9 GiB of disk): make pull-large [PARTS=128]
+pull-large: ## 8 GiB over three sticks, then by pull from a real nginx, each time with the agent killed ten times and a bit flipped (root; 9 GiB of disk): make pull-large [PARTS=128]
 	@.ci/setup pull
 	$(CARGO) build --quiet --locked --profile demo -p casemate-tests --bin casemate-bench-pull --bin agent-under-test
 	target/demo/casemate-bench-pull target/demo/agent-under-test $(PARTS)

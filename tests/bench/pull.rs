@@ -1,4 +1,4 @@
-//! A large file by pull, with the agent killed ten times and a bit flipped on the server.
+//! A large file over three sticks and by pull, each time with the agent killed ten times and a bit flipped on the way.
 //!
 //! `casemate-bench-pull PROGRAM [PARTS]`: 128 parts of 64 MiB are 8 GiB. Wants root, nginx and that much disk.
 
@@ -12,6 +12,7 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let program = arguments.next().unwrap_or_else(|| "casemate-agent".into());
     let parts: usize = arguments.next().and_then(|count| count.parse().ok()).unwrap_or(128);
+    tell("three sticks", large::carry(&program, parts, 3, 10));
     at_the_depot(|| tell("pull", large::pull(&program, parts, 10)));
 }
 

@@ -40,6 +40,7 @@ mod push; // the listener: certificates, roles, uploads by offset, abuse
 mod revocation; // certificates revoked in bundles, and lists that cannot be used
 mod service; // under a service manager; the environment
 mod state; // lost, rotten and disagreeing copies; a full disk
+mod sticks; // one bundle over several sticks
 mod transports; // the same bundle by stick, push, pull and MQTT
 mod vectors; // golden bundles
 mod watch; // packets a real packet filter dropped, told of

@@ -1,15 +1,17 @@
-//! A file of many parts on its way to an appliance by pull, with the agent killed again and again and a bit flipped on
-//! the server. Its content is nearly nothing but holes, so that it costs disk once: where it arrives.
+//! A file of many parts on its way to an appliance, by pull and over several sticks, with the agent killed again and
+//! again and a bit flipped on the server or on a stick. Its content is nearly nothing but holes, so that it costs disk once: where it arrives.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use casemate_protocol::boundary::Policy;
+use casemate_protocol::bundle::archive::{MemberKind, Writer};
 use casemate_protocol::bundle::manifest::{FileEntry, Manifest};
 use casemate_protocol::bundle::part::{MAX_PART, Part};
 use casemate_protocol::code::Code;
@@ -113,6 +115,13 @@ impl Daemon {
         Self { process, lines, agent_kib: 0, reader_kib: 0 }
     }
 
+    /// Started, and taking calls.
+    fn ready(appliance: &Appliance) -> Self {
+        let daemon = Self::start(appliance);
+        while !daemon.lines.recv_timeout(PATIENCE).unwrap().contains("ready") {}
+        daemon
+    }
+
     /// What it says next, if it says something soon; looks at its memory.
     fn hear(&mut self) -> Option<String> {
         let line = self.lines.recv_timeout(TICK).ok();
@@ -132,6 +141,14 @@ impl Daemon {
         let _reaped = self.process.wait();
         figures.agent_kib = figures.agent_kib.max(self.agent_kib);
         figures.reader_kib = figures.reader_kib.max(self.reader_kib);
+    }
+}
+
+/// A scenario that fails leaves nobody behind.
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ended = self.process.kill();
+        let _reaped = self.process.wait();
     }
 }
 
@@ -211,6 +228,109 @@ pub fn pull(program: &str, count: usize, kills: usize) -> Figures {
     assert_eq!(figures.kills, kills);
     is_what_was_sent(&appliance, count);
     figures
+}
+
+/// Imports `count` parts over `sticks` sticks, kills the agent `kills` times on the way, and flips one bit of one part
+/// on the second stick, which is then copied anew.
+///
+/// # Panics
+/// It does not arrive, something of it is visible before all of it is, or the bad part is not named.
+#[must_use]
+pub fn carry(program: &str, count: usize, sticks: usize, kills: usize) -> Figures {
+    let (appliance, site) = before(program, &Cast::default(), 1, count);
+    let mut figures = Figures { length: count as u64 * MAX_PART, ..Figures::default() };
+    let started = Instant::now();
+    let mut daemon = Some(Daemon::ready(&appliance));
+    for stick in 0..sticks {
+        // Beside the folder that the daemon watches: imported when it is said, and by nobody else.
+        let path = appliance.path("carried.casemate");
+        let mine = |index: usize| index * sticks / count == stick;
+        write_archive(&site, &path, count, mine);
+        if stick == 1 {
+            flip_last_bit(&path);
+            let said = import(&appliance, &path, &mut daemon, &mut figures, kills);
+            let bad = parts(count)[(0..count).rfind(|index| mine(*index)).unwrap()].sha256.to_string();
+            assert!(said.contains(&bad), "the bad part is named: {bad}: {said}");
+            assert!(!arrived(&appliance, figures.length));
+            flip_last_bit(&path);
+        }
+        let said = import(&appliance, &path, &mut daemon, &mut figures, kills);
+        let last = stick + 1 == sticks;
+        assert_eq!(said.contains("(missing)"), !last, "stick {stick}: {said}");
+        assert_eq!(appliance.path("state/current/groups/clinics/z").exists(), last, "all of it or nothing: {said}");
+    }
+    assert!(arrived(&appliance, figures.length));
+    figures.seconds = started.elapsed().as_secs_f64();
+    if let Some(daemon) = daemon.take() {
+        daemon.kill(&mut figures);
+    }
+    assert_eq!(figures.kills, kills);
+    is_what_was_sent(&appliance, count);
+    figures
+}
+
+/// Imports the bundle at `path` and gives back what was said. The agent is killed, started and asked again whenever
+/// enough further parts are verified.
+fn import(
+    appliance: &Appliance,
+    path: &Path,
+    daemon: &mut Option<Daemon>,
+    figures: &mut Figures,
+    kills: usize,
+) -> String {
+    let count = PARTS.get().unwrap().len();
+    loop {
+        let mut command = appliance.command(&["import", path.to_str().unwrap()]);
+        let mut import = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut killed = false;
+        while import.try_wait().unwrap().is_none() {
+            if figures.kills < kills && verified(appliance) >= (figures.kills + 1) * count / (kills + 1) {
+                // Whoever asks goes first: without a daemon it would do the work itself, and hold the state.
+                import.kill().unwrap();
+                import.wait().unwrap();
+                daemon.take().unwrap().kill(figures);
+                figures.kills += 1;
+                *daemon = Some(Daemon::ready(appliance));
+                killed = true;
+            }
+            let _said = daemon.as_mut().unwrap().hear();
+        }
+        let output = import.wait_with_output().unwrap();
+        if !killed {
+            return String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        }
+    }
+}
+
+/// Parts of the file that are staged and verified.
+fn verified(appliance: &Appliance) -> usize {
+    let entries = fs::read_dir(appliance.path("state/staging")).into_iter().flatten().flatten();
+    let lists = entries.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "parts"));
+    lists.flat_map(|list| fs::read(list.path()).unwrap_or_default()).filter(|flag| *flag == 1).count()
+}
+
+/// Flips the last bit of the last part of an archive, or flips it back.
+fn flip_last_bit(path: &Path) {
+    let file = File::options().read(true).write(true).open(path).unwrap();
+    let at = file.metadata().unwrap().len() - Writer::end().len() as u64 - 1;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+}
+
+/// A bundle of the site with those parts of which `mine` is true; holes stay holes.
+fn write_archive(site: &Site, path: &Path, count: usize, mine: impl Fn(usize) -> bool) {
+    let mut file = File::create(path).unwrap();
+    let small = site.issue().bundle().bytes();
+    file.write_all(&small[..small.len() - Writer::end().len()]).unwrap();
+    for (index, part) in parts(count).iter().enumerate().filter(|(index, _)| mine(*index)) {
+        let kind = MemberKind::Object { digest: part.sha256 };
+        file.write_all(&Writer::header(&kind, part.length).unwrap()).unwrap();
+        file.write_all(&stamp(index)).unwrap();
+        let rest = i64::try_from(part.length).unwrap() - 16;
+        file.seek(SeekFrom::Current(rest)).unwrap();
+    }
+    file.write_all(Writer::end()).unwrap();
 }
 
 fn is_what_was_sent(appliance: &Appliance, count: usize) {
