@@ -248,3 +248,58 @@ async fn copy(path: &PathBuf, sink: &mut Sink) -> Result<Poured, PullError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::Arc;
+
+    use casemate_protocol::boundary::{Peer, PeerProtocol, Pins, Policy, Purpose};
+    use casemate_protocol::device::transport::{TransportMaterial, TransportSettings};
+    use tokio::sync::{Notify, mpsc, watch};
+
+    use super::*;
+    use crate::boundary::connect::Door;
+    use crate::clock::WallClock;
+    use crate::identity::Identity;
+    use crate::transport::backend::News;
+    use crate::transport::pull::Limits;
+    use crate::transport::tls::Credentials;
+
+    #[tokio::test]
+    async fn a_part_is_not_examined_at_the_cost_of_the_reserve() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = folder.path().join("spool");
+        fs::create_dir(&spool).unwrap();
+        let (orders, _orders) = mpsc::channel(1);
+        let (_news, news) = watch::channel(News::default());
+        let door = Door::new(Arc::new(Policy::default()));
+        let backend = Backend { door, spool, reserve: u64::MAX, orders, look: Arc::new(Notify::new()), news };
+        let credentials = Credentials {
+            appliance: "clinic-7".parse().unwrap(),
+            jurisdiction: "LU".parse().unwrap(),
+            groups: vec![],
+            settings: TransportSettings::default(),
+            material: TransportMaterial::default(),
+            key: Identity::create(&folder.path().join("identity")).unwrap().tls_key(),
+            clock: WallClock::system(),
+            signed_at: None,
+        };
+        let peer = Peer {
+            id: "repository".parse().unwrap(),
+            protocol: PeerProtocol::Https,
+            address: Ipv4Addr::LOCALHOST.into(),
+            port: 443,
+            pins: Pins { current: Digest::of(b""), next: None },
+            purpose: Purpose::Repository,
+            required: false,
+        };
+        let (_credentials, credentials) = watch::channel(Arc::new(credentials));
+        let mut route = Route::new(peer, backend.clone(), credentials, Limits::default());
+        let mut visit = Visit { route: &mut route, backend: &backend, memory: &mut Memory::default() };
+        let piece = Piece { target: "a".into(), path: "a".into(), digest: Digest::of(b"a"), length: 1 };
+        let error = visit.examine(&piece, &mut Load::default()).await.unwrap_err();
+        assert_eq!(error.code(), Code::DiskFull, "{error}");
+        assert_eq!(fs::read_dir(&backend.spool).unwrap().count(), 0);
+    }
+}
