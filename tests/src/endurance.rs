@@ -102,7 +102,7 @@ async fn turn(appliance: &Appliance, bundle: &Path, number: u64, good: bool) {
     let newest = list.receipts.last().unwrap();
     let code = if good { Code::Applied } else { Code::ConsumerFailed };
     assert_eq!((newest.sequence, newest.code), (number, code));
-    ask(appliance, Call::ReceiptTaken { sequence: number }).await.unwrap();
+    ask(appliance, Call::ReceiptTaken { sequence: number, by: None }).await.unwrap();
     let good = number - u64::from(!good);
     let text = appliance.current("groups/clinics/synapse/homeserver.yaml").unwrap();
     assert!(text.starts_with(format!("number {good}\n").as_bytes()));

@@ -208,6 +208,7 @@ impl StateFolder {
             subject: bundle.snapshot,
             timestamp_version: Some(bundle.timestamp_version),
             taken: false,
+            taken_by: None,
         };
         self.store.commit(stamp(bundle.timestamp_version), &[Record::Receipt { sequence, entry }])?;
         Ok(())

@@ -72,7 +72,7 @@ impl Export {
         let written =
             if releases.is_empty() { Vec::new() } else { outbox::release(&self.output, &[], &list.outbox, &releases)? };
         for entry in list.receipts.iter().filter(|entry| !entry.taken) {
-            ask(setup, Call::ReceiptTaken { sequence: entry.sequence })?;
+            ask(setup, Call::ReceiptTaken { sequence: entry.sequence, by: None })?;
         }
         if setup.json {
             print_json(&json!({ "written": written }))?;

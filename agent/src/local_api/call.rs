@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use casemate_protocol::bundle::target_path::FilePath;
+use casemate_protocol::device::certificate_name::CertificateName;
 use casemate_protocol::device::id::{Name, Owner};
 use casemate_protocol::evidence::receipt::Transport;
 use serde_json::Value;
@@ -76,6 +77,8 @@ pub enum Call {
     ReceiptTaken {
         /// Its number.
         sequence: u64,
+        /// With what certificate, if over the network.
+        by: Option<CertificateName>,
     },
 }
 

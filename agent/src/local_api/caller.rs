@@ -26,6 +26,14 @@ impl Caller {
         }
     }
 
+    /// The certificate he showed, if he is elsewhere.
+    pub(super) fn certificate(&self) -> Option<&CertificateName> {
+        match self {
+            Self::Local(_) => None,
+            Self::Remote(name) => Some(name),
+        }
+    }
+
     /// Whether he is told who sent what beyond the boundary.
     pub(super) fn sees_drops(&self) -> bool {
         match self {

@@ -100,7 +100,8 @@ impl Backend {
             Endpoint::Receipt => self.document(Call::Receipt { sequence: number(found)? }).await,
             Endpoint::Taken => {
                 order::nothing(body).await?;
-                self.ask(Call::ReceiptTaken { sequence: number(found)? }).await?;
+                self.ask(Call::ReceiptTaken { sequence: number(found)?, by: self.caller.certificate().cloned() })
+                    .await?;
                 Ok(reply::empty(StatusCode::NO_CONTENT))
             }
             Endpoint::EnrolRequest => {

@@ -21,6 +21,7 @@ use crate::intake::{self, Halt, Input, IntakeError, Launcher, Order, Progress, R
 use crate::local_api::answer::{BundleReport, ImportReport};
 use crate::local_api::call::ImportSource;
 use crate::outbox::{self, Release};
+use crate::store::OutboxEntry;
 use crate::transport::stick;
 
 /// What a bundle is judged against.
@@ -343,7 +344,7 @@ fn refusal(
     })
 }
 
-/// Writes the receipts nobody has taken yet, and a health report, onto the stick. A stick that cannot be written is no
+/// Writes the receipts nobody has taken yet or somebody took over the network, and a health report, onto the stick. A stick that cannot be written is no
 /// failure of the import: the receipts wait for the next one.
 pub(super) fn send_home(desk: &Desk, stick: &Path) {
     let outgoing = match desk.ask_blocking(Keeper::outgoing).unwrap_or_else(|error| Err(error.into())) {
@@ -366,7 +367,10 @@ pub(super) fn send_home(desk: &Desk, stick: &Path) {
             "receipts wait here: nothing can be written beside the bundles"
         );
     }
-    match desk.ask_blocking(move |keeper| keeper.receipt_taken(&sequences)).unwrap_or_else(|error| Err(error.into())) {
+    match desk
+        .ask_blocking(move |keeper| keeper.receipt_taken(&sequences, None))
+        .unwrap_or_else(|error| Err(error.into()))
+    {
         Ok(()) => tracing::info!(count, "receipts went onto the stick"),
         Err(failure) => tracing::warn!(code = %failure.code, "receipts went onto the stick and count as waiting still"),
     }
@@ -379,16 +383,16 @@ struct Outgoing {
 }
 
 impl Keeper {
-    /// Somebody still has to take receipts home.
+    /// A stick has receipts to carry.
     pub(super) fn owes_receipts(&self) -> bool {
-        self.store.state().outbox.values().any(|entry| !entry.taken)
+        self.store.state().outbox.values().any(OutboxEntry::is_for_sticks)
     }
 
     fn outgoing(&mut self) -> Result<Outgoing, Failure> {
         let identity = self.identity.as_ref().ok_or(RuntimeError::NotEnrolled)?;
         let outbox = outbox::folder_name(&identity.public().fingerprint());
         let mut releases = vec![Release::Health { envelope: identity.seal_health(&self.health())? }];
-        for (sequence, _) in self.store.state().outbox.iter().filter(|(_, entry)| !entry.taken) {
+        for (sequence, _) in self.store.state().outbox.iter().filter(|(_, entry)| entry.is_for_sticks()) {
             let envelope = self.legible(*sequence);
             releases.extend(envelope.map(|envelope| Release::Receipt { sequence: *sequence, envelope }));
         }

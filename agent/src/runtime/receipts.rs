@@ -119,6 +119,7 @@ impl Keeper {
             subject: draft.digest,
             timestamp_version: draft.timestamp_version,
             taken: false,
+            taken_by: None,
         };
         Ok(Record::Receipt { sequence, entry })
     }

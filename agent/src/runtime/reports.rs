@@ -20,7 +20,7 @@ use crate::local_api::answer::{
 };
 use crate::local_api::call::{Answer, Call};
 use crate::outbox;
-use crate::store::{Enrolment, Record};
+use crate::store::{Enrolment, Record, Taker};
 
 impl Keeper {
     /// Answers every call but an import, which is the loop's.
@@ -36,8 +36,9 @@ impl Keeper {
             Call::Status => document(serde_json::to_value(self.status())),
             Call::Receipts => document(serde_json::to_value(self.receipt_list())),
             Call::Receipt { sequence } => document(serde_json::from_slice(&self.receipt(sequence)?)),
-            Call::ReceiptTaken { sequence } => {
-                self.receipt_taken(&[sequence])?;
+            Call::ReceiptTaken { sequence, by } => {
+                let by = by.map(|name| Taker::Certificate(name.to_string()));
+                self.receipt_taken(&[sequence], by.as_ref())?;
                 Ok(Value::Null)
             }
             Call::Boundary { drops } => document(serde_json::to_value(self.boundary_report(drops))),
@@ -192,14 +193,15 @@ impl Keeper {
         read.ok()
     }
 
-    /// Notes that receipts have been taken home.
-    pub(super) fn receipt_taken(&mut self, sequences: &[u64]) -> Result<(), Failure> {
+    /// Notes that receipts have been taken home: by a peer or with a certificate, else by hand.
+    pub(super) fn receipt_taken(&mut self, sequences: &[u64], by: Option<&Taker>) -> Result<(), Failure> {
         self.writable()?;
         let mut records = Vec::new();
         for sequence in sequences {
             let entry = self.store.state().outbox.get(sequence).ok_or(RuntimeError::NoReceipt(*sequence))?;
-            if !entry.taken {
-                records.push(Record::Taken { sequence: *sequence });
+            // Who takes by hand what was taken over the network has it for certain.
+            if !entry.taken || (by.is_none() && entry.taken_by.is_some()) {
+                records.push(Record::Taken { sequence: *sequence, by: by.cloned() });
             }
         }
         if !records.is_empty() {

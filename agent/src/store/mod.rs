@@ -30,7 +30,7 @@ pub use folder::{Options, Recovery, Stamp, Store};
 pub use journal::Damage;
 pub use kept_floors::KeptFloors;
 pub use objects::Objects;
-pub use record::{Accepted, Record};
+pub use record::{Accepted, Record, Taker};
 pub use small_state::{
     Enrolment, Identity, KeptTransport, Notice, OpenBundle, OutboxEntry, Refusal, SmallState, Stopped, Trust,
 };

@@ -65,6 +65,9 @@ pub enum Record {
     Taken {
         /// Its number.
         sequence: u64,
+        /// Who did over the network; by hand if absent: onto a stick, or on the appliance itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Taker>,
     },
     /// Input was refused before anything in it was verified: the aggregate so far, not one entry an attempt.
     Refused {
@@ -94,6 +97,16 @@ pub enum Record {
         /// The aggregate from now on.
         notice: Notice,
     },
+}
+
+/// Who takes receipts over the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Taker {
+    /// A peer, by its name in the boundary.
+    Peer(Name),
+    /// Whoever showed a certificate, by its name: `casemate://LU/publisher/pub-1`.
+    Certificate(String),
 }
 
 /// The content of [`Record::Accepted`].

@@ -14,7 +14,7 @@ use casemate_protocol::tuf::time::UtcTime;
 use serde::{Deserialize, Serialize};
 
 use super::kept_floors::KeptFloors;
-use super::record::Record;
+use super::record::{Record, Taker};
 use super::standing::BoundaryStanding;
 
 /// Receipts that were taken home and are still remembered, so that the same bundle again returns its earlier receipt.
@@ -152,6 +152,18 @@ pub struct OutboxEntry {
     pub timestamp_version: Option<u64>,
     /// Somebody has taken it home.
     pub taken: bool,
+    /// Who, if that was over the network: a stick then carries it all the same, for who says that he took a receipt
+    /// may have thrown it away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_by: Option<Taker>,
+}
+
+impl OutboxEntry {
+    /// No stick has carried it, and nobody took it on the appliance itself.
+    #[must_use]
+    pub fn is_for_sticks(&self) -> bool {
+        !self.taken || self.taken_by.is_some()
+    }
 }
 
 /// Refusals of one code.
@@ -218,7 +230,7 @@ impl SmallState {
                     bundle.boundary = bundle.boundary.or(moved.outcome);
                 }
             }
-            Record::Taken { sequence } => self.take(*sequence),
+            Record::Taken { sequence, by } => self.take(*sequence, by.clone()),
             Record::Refused { code, refusal } => {
                 self.refusals.insert(*code, refusal.clone());
             }
@@ -238,9 +250,10 @@ impl SmallState {
         matches!(&self.enrolment, Enrolment::Confirmed(identity) if identity.root == *root)
     }
 
-    fn take(&mut self, sequence: u64) {
+    fn take(&mut self, sequence: u64, by: Option<Taker>) {
         if let Some(entry) = self.outbox.get_mut(&sequence) {
             entry.taken = true;
+            entry.taken_by = by;
         }
         let taken: Vec<u64> = self.outbox.iter().filter(|(_, entry)| entry.taken).map(|(number, _)| *number).collect();
         for number in taken.iter().take(taken.len().saturating_sub(REMEMBERED_RECEIPTS)) {

@@ -90,6 +90,7 @@ fn receipt(sequence: u64) -> Record {
         subject: Digest::of(&sequence.to_le_bytes()),
         timestamp_version: Some(sequence),
         taken: false,
+        taken_by: None,
     };
     Record::Receipt { sequence, entry }
 }
@@ -102,7 +103,7 @@ fn filled(count: u64, orderly: bool) -> (TempDir, SmallState) {
     for number in 1..=count {
         store.commit(stamp(number), &[accepted(1, number)]).unwrap();
         store.commit(stamp(number), &[committed(number)]).unwrap();
-        store.commit(stamp(number), &[receipt(number), Record::Taken { sequence: number }]).unwrap();
+        store.commit(stamp(number), &[receipt(number), Record::Taken { sequence: number, by: None }]).unwrap();
     }
     let state = store.state().clone();
     if orderly {
@@ -117,7 +118,7 @@ fn filled_large() -> (TempDir, SmallState) {
     let (mut store, _) = open(folder.path());
     for number in 1..=150 {
         let records: Vec<Record> = (0..40).map(|at| receipt(number * 40 + at)).chain([accepted(1, number)]).collect();
-        let taken: Vec<Record> = (0..40).map(|at| Record::Taken { sequence: number * 40 + at }).collect();
+        let taken: Vec<Record> = (0..40).map(|at| Record::Taken { sequence: number * 40 + at, by: None }).collect();
         store.commit(stamp(number), &[records, taken].concat()).unwrap();
     }
     let state = store.state().clone();
@@ -390,10 +391,27 @@ fn the_newest_receipts_taken_home_are_remembered_and_the_waiting_ones_all() {
         state.apply(UtcTime::EPOCH, &receipt(sequence));
     }
     for sequence in 1..=200 {
-        state.apply(UtcTime::EPOCH, &Record::Taken { sequence });
+        state.apply(UtcTime::EPOCH, &Record::Taken { sequence, by: None });
     }
     let held: Vec<u64> = state.outbox.keys().copied().collect();
     assert_eq!(held, (137..=300).collect::<Vec<u64>>());
+}
+
+#[test]
+fn a_receipt_that_was_taken_over_the_network_is_for_a_stick_all_the_same_and_then_no_more() {
+    let mut state = SmallState::default();
+    state.apply(UtcTime::EPOCH, &receipt(1));
+    let broker = Some(Taker::Peer("broker".parse().unwrap()));
+    for (by, waits) in [(broker.clone(), true), (None, false)] {
+        state.apply(UtcTime::EPOCH, &Record::Taken { sequence: 1, by: by.clone() });
+        let entry = &state.outbox[&1];
+        assert_eq!((entry.taken, &entry.taken_by, entry.is_for_sticks()), (true, &by, waits));
+    }
+    // As earlier programs wrote it, and as it is written now.
+    let earlier: Record = serde_json::from_str(r#"{"record":"taken","sequence":1}"#).unwrap();
+    assert_eq!(earlier, Record::Taken { sequence: 1, by: None });
+    let told = serde_json::to_string(&Record::Taken { sequence: 1, by: broker }).unwrap();
+    assert_eq!(told, r#"{"record":"taken","sequence":1,"by":{"peer":"broker"}}"#);
 }
 
 #[test]

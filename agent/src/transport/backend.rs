@@ -89,6 +89,8 @@ pub enum Order {
     Delivered {
         /// Its number.
         sequence: u64,
+        /// By whom.
+        peer: Name,
     },
     /// A peer with a pinned key has answered a request of ours: the control plane is reached.
     RoundTrip {

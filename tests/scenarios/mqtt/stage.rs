@@ -164,7 +164,7 @@ async fn serve(mut orders: mpsc::Receiver<Order>, kept: Arc<Mutex<Kept>>, change
                 let rest = kept.outbox.iter().filter(|(number, _)| *number > after).take(most).cloned().collect();
                 drop(reply.send(Ok(rest)));
             }
-            Order::Delivered { sequence } => {
+            Order::Delivered { sequence, .. } => {
                 kept.outbox.retain(|(number, _)| *number != sequence);
                 kept.delivered.push(sequence);
             }

@@ -71,6 +71,29 @@ fn a_bundle_in_one_request_is_imported_and_the_receipt_says_how_it_came() {
 }
 
 #[test]
+fn a_stick_carries_the_receipts_that_somebody_says_to_have_taken_over_the_network_once() {
+    let station = Station::open();
+    let taken = station.curl(&station.client("publisher"), "-X POST /v1/receipts/1/taken");
+    assert_eq!(taken.status, 404, "nothing is here yet: {taken:?}");
+    let (bytes, _) = bundle(&station);
+    let order = "--data-binary @next.casemate -H 'Content-Type: application/vnd.casemate.bundle' /v1/bundles";
+    assert_eq!(station.curl(&station.client("publisher"), order).status, 200);
+    let taken = station.curl(&station.client("publisher"), "-X POST /v1/receipts/1/taken");
+    assert_eq!(taken.status, 204, "{taken:?}");
+    let appliance = station.appliance.clone();
+    drop(station);
+    let carried = || {
+        let files = casemate_tests::appliance::files_below(&appliance.path("stick/out"));
+        files.iter().filter(|(path, _)| path.to_string_lossy().ends_with("-receipt-000001.json")).count()
+    };
+    let _known = appliance.import_one(&bytes);
+    assert_eq!(carried(), 1);
+    std::fs::remove_dir_all(appliance.path("stick/out")).unwrap();
+    let _known = appliance.import_one(&bytes);
+    assert_eq!(carried(), 0, "a stick has carried it");
+}
+
+#[test]
 fn an_upload_broken_off_at_any_place_goes_on_with_the_script_of_the_page() {
     let station = Station::open();
     let (bytes, path) = bundle(&station);

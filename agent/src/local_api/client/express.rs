@@ -31,7 +31,7 @@ pub(super) fn express(call: &Call) -> Option<(Method, String, Option<Value>)> {
         Call::Boundary { .. } => get("/v1/boundary"),
         Call::Receipts => get("/v1/receipts"),
         Call::Receipt { sequence } => get(&format!("/v1/receipts/{sequence}")),
-        Call::ReceiptTaken { sequence } => post(&format!("/v1/receipts/{sequence}/taken"), None),
+        Call::ReceiptTaken { sequence, .. } => post(&format!("/v1/receipts/{sequence}/taken"), None),
     })
 }
 
@@ -75,7 +75,7 @@ mod tests {
             (Call::Boundary { drops: true }, Endpoint::Boundary),
             (Call::Receipts, Endpoint::Receipts),
             (Call::Receipt { sequence: 7 }, Endpoint::Receipt),
-            (Call::ReceiptTaken { sequence: 7 }, Endpoint::Taken),
+            (Call::ReceiptTaken { sequence: 7, by: None }, Endpoint::Taken),
         ];
         for (call, endpoint) in &calls {
             let (method, path, body) = express(call).unwrap();

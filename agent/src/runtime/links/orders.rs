@@ -14,6 +14,7 @@ use crate::runtime::agent::ask;
 use crate::runtime::error::RuntimeError;
 use crate::runtime::keeper::Keeper;
 use crate::runtime::store_thread::Desk;
+use crate::store::Taker;
 use crate::transport::backend::{Arrived, Held, Order, Source, Standing};
 
 /// Orders under way at once; more wait in the queue.
@@ -55,7 +56,9 @@ async fn answer(order: Order, desk: Desk, calls: mpsc::Sender<Request>) {
             let receipts = desk.ask(move |keeper| keeper.released_receipts(after, most)).await;
             let _asked = reply.send(receipts.map_err(Failure::from));
         }
-        Order::Delivered { sequence } => note(desk.ask(move |keeper| keeper.receipt_taken(&[sequence])).await),
+        Order::Delivered { sequence, peer } => {
+            note(desk.ask(move |keeper| keeper.receipt_taken(&[sequence], Some(&Taker::Peer(peer)))).await);
+        }
         Order::RoundTrip { peer, began } => note(desk.ask(move |keeper| keeper.round_trip(&peer, began)).await),
         Order::Noticed { peer, code } => note(desk.ask(move |keeper| keeper.noticed(&peer, code)).await),
     }

@@ -62,7 +62,7 @@ pub(super) fn touched(records: &[Record], state: &SmallState, size: u64, batch: 
             Record::Enrolled { enrolment } => put("enrolment", enrolment, batch),
             Record::Owner { owner, state } => put(&format!("owner/{owner}"), state, batch),
             Record::Boundary(_) => put("boundary", &state.boundary, batch),
-            Record::Receipt { sequence, .. } | Record::Taken { sequence } => {
+            Record::Receipt { sequence, .. } | Record::Taken { sequence, .. } => {
                 if let Some(entry) = state.outbox.get(sequence) {
                     put(&format!("outbox/{sequence:016x}"), entry, batch);
                 }

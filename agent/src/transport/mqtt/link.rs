@@ -245,7 +245,7 @@ impl Link {
             let order = match want {
                 Want::Health => Order::Health { reply: ask(&mut self.replies.health) },
                 Want::Receipts(after) => Order::Receipts { after, most: BATCH, reply: ask(&mut self.replies.receipts) },
-                Want::Delivered(sequence) => Order::Delivered { sequence },
+                Want::Delivered(sequence) => Order::Delivered { sequence, peer: self.peer.clone() },
                 Want::Import(path) => self.import(path),
                 Want::Look => {
                     self.backend.look.notify_one();
