@@ -95,7 +95,7 @@ fn credentials(folder: &Path, state: &Path) -> Credentials {
         material: authority.material(&own, &[]),
         key: identity.tls_key(),
         clock: WallClock::system(),
-        signed_at: None,
+        signed_at: None.into(),
     }
 }
 

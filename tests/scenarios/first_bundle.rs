@@ -233,9 +233,14 @@ fn a_bundle_of_another_jurisdiction_is_refused() {
 fn a_manifest_that_waits_for_a_control_plane_the_boundary_does_not_lead_to_is_not_applied_ungated() {
     let (appliance, mut site) = enrolled();
     site.owner("group.clinics").apply.confirm = vec!["control-plane".into()];
-    let report = appliance.import_one(&site.issue().bundle().bytes());
+    let bundle = site.issue().bundle().bytes();
+    let report = appliance.import_one(&bundle);
     assert_eq!(report.code, Code::UnsupportedManifest, "{report:?}");
     assert!(appliance.current(HOMESERVER).is_none());
+    // The same once more is the same, and no news.
+    let again = appliance.import_one(&bundle);
+    assert_eq!((again.code, &again.bundles[0].receipt), (report.code, &report.bundles[0].receipt), "{again:?}");
+    assert_eq!(appliance.receipts().len(), 1);
     assert_eq!(appliance.receipts()[0].predicate.owners[0].code, Code::UnsupportedManifest);
 }
 

@@ -26,6 +26,7 @@ mod first_bundle; // enrolment to receipt, and every ordinary refusal
 mod golden; // state of the first format
 mod intake; // the caged child over real files
 mod judge; // one bundle through the judge, shared by the others
+mod listening; // what ss sees of the agent
 mod local_api; // every route against its description; the session of docs/api.md
 mod local_sockets; // the local API: roles, ranges, events, limits
 mod mqtt; // bundles, receipts and health through a real Mosquitto

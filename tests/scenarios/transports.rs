@@ -22,20 +22,20 @@ use nix::unistd::Pid;
 
 use crate::AGENT;
 
-const HOMESERVER: &str = "groups/clinics/synapse/homeserver.yaml";
-const FILE: &str = "synapse/homeserver.yaml";
-const APRIL: &[u8] = b"server_name: april.example\n";
+pub(crate) const HOMESERVER: &str = "groups/clinics/synapse/homeserver.yaml";
+pub(crate) const FILE: &str = "synapse/homeserver.yaml";
+pub(crate) const APRIL: &[u8] = b"server_name: april.example\n";
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A real Mosquitto in a folder, until dropped.
-struct Mosquitto<'a> {
+pub(crate) struct Mosquitto<'a> {
     folder: &'a Path,
     port: u16,
     process: Child,
 }
 
 impl<'a> Mosquitto<'a> {
-    fn start(cast: &Cast, folder: &'a Path, port: u16) -> Self {
+    pub(crate) fn start(cast: &Cast, folder: &'a Path, port: u16) -> Self {
         let _broker = cast.server.write(folder, "broker");
         let _publisher = cast.authority.issue(&wide("casemate://LU/publisher/publisher-1")).write(folder, "publisher");
         fs::write(folder.join("authority.pem"), cast.authority.anchor_pem()).unwrap();
@@ -92,21 +92,21 @@ fn wide(uri: &str) -> Wish {
     Wish { days: -2_000..2_000, ..Wish::of(uri) }
 }
 
-fn cast() -> Cast {
+pub(crate) fn cast() -> Cast {
     let authority = Authority::new();
     let server = authority.issue(&Wish { days: -2_000..2_000, ..Wish::service("repository", HERE) });
     Cast { authority, server }
 }
 
 /// The ports of one stage.
-struct Ports {
-    repository: u16,
-    broker: u16,
-    listener: u16,
+pub(crate) struct Ports {
+    pub(crate) repository: u16,
+    pub(crate) broker: u16,
+    pub(crate) listener: u16,
 }
 
 /// An appliance whose boundary names a repository, a broker and who may connect, and the site it belongs to.
-fn connected(cast: &Cast, ports: &Ports) -> (Appliance, Site) {
+pub(crate) fn connected(cast: &Cast, ports: &Ports) -> (Appliance, Site) {
     let broker = Peer {
         id: "broker".parse().unwrap(),
         protocol: PeerProtocol::Mqtts,
@@ -141,7 +141,7 @@ fn twin(appliance: &Appliance) -> Appliance {
 }
 
 /// Runs the real daemon, confined as ever, until `reached`; then it ends in order.
-fn until(appliance: &Appliance, reached: impl Fn() -> bool) {
+pub(crate) fn until(appliance: &Appliance, reached: impl Fn() -> bool) {
     let log = fs::File::create(appliance.path("log")).unwrap();
     let mut daemon = appliance.command(&["run"]).stdin(Stdio::null()).stderr(log).spawn().unwrap();
     let end = Instant::now() + PATIENCE;

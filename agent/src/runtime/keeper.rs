@@ -30,7 +30,7 @@ use crate::local_api::event::EventKind;
 use crate::local_api::hub::Hub;
 use crate::store::{self, Enrolment, Options, Record, Recovery, Refusal, Stamp, Store, StoreError};
 use crate::transport::backend::News;
-use crate::transport::tls::Credentials;
+use crate::transport::tls::{Credentials, SignedTime};
 
 /// The hidden first argument that makes the program read the store's second copy in a process of its own.
 pub const PROBE_ARGUMENT: &str = "store-probe";
@@ -71,6 +71,8 @@ pub(super) struct Keeper {
     pub(super) expectations: Expectations,
     /// What connections are made with, told to the transports.
     pub(super) credentials: watch::Sender<Option<Arc<Credentials>>>,
+    /// The same for all of them.
+    pub(super) signed_time: SignedTime,
     /// Why the signed settings of the transports cannot be used, if they cannot.
     pub(super) transports_fault: Option<Code>,
     /// The state of health that was told to the transports last.
@@ -126,6 +128,7 @@ impl Keeper {
             contacts,
             expectations: Expectations::default(),
             credentials: watch::Sender::new(None),
+            signed_time: SignedTime::default(),
             transports_fault: None,
             told_health: None,
             news: watch::Sender::new(News::default()),

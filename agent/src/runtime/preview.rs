@@ -11,7 +11,6 @@ use casemate_protocol::evidence::receipt::{BoundaryOutcome, OwnerOutcome, overal
 use super::composed::settled_generation;
 use super::duties::unfinished;
 use super::keeper::Keeper;
-use super::settle::offers;
 use super::standing::blank;
 use crate::exit::Failure;
 use crate::local_api::answer::BundleReport;
@@ -19,7 +18,7 @@ use crate::local_api::answer::BundleReport;
 impl Keeper {
     /// What [`Self::settle`] would make of `verdict` now. Nothing changes.
     pub(super) fn preview(&self, verdict: &Verdict) -> Result<BundleReport, Failure> {
-        let offers = offers(verdict);
+        let offers = self.offers_here(verdict);
         let (mut owners, mut diff) = (Vec::new(), Vec::new());
         for owner in &verdict.addressee.owners {
             let state = self.store.state().owners.get(&owner.owner).cloned().unwrap_or_default();

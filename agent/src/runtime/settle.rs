@@ -219,7 +219,7 @@ impl Keeper {
     }
 
     /// What a verdict offers that can be carried out here.
-    fn offers_here(&self, verdict: &Verdict) -> BTreeMap<Owner, Offer> {
+    pub(super) fn offers_here(&self, verdict: &Verdict) -> BTreeMap<Owner, Offer> {
         let mut offers = offers(verdict);
         for owner in verdict.addressee.owners.iter().filter(|owner| self.refused_here(verdict, owner).is_some()) {
             offers.remove(&owner.owner);
@@ -249,7 +249,7 @@ pub(super) fn refused_code(owner: &OwnerVerdict) -> Option<Code> {
 }
 
 /// What a verdict offers, owner by owner.
-pub(super) fn offers(verdict: &Verdict) -> BTreeMap<Owner, Offer> {
+fn offers(verdict: &Verdict) -> BTreeMap<Owner, Offer> {
     let owners = verdict.addressee.owners.iter();
     owners
         .filter_map(|owner| {

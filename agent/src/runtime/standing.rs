@@ -11,7 +11,6 @@ use casemate_protocol::evidence::receipt::{self, OwnerOutcome};
 
 use super::duties::unfinished;
 use super::keeper::Keeper;
-use super::settle::{offers, refused_code};
 use crate::exit::Failure;
 use crate::local_api::answer::BundleReport;
 
@@ -47,7 +46,7 @@ impl Keeper {
         if self.timestamp_version() != Some(trust.timestamp.get()) || self.snapshot() != Some(trust.snapshot) {
             return None;
         }
-        let offers = offers(verdict);
+        let offers = self.offers_here(verdict);
         let standings: Vec<_> = offers.iter().map(|(owner, offer)| (owner, self.standing(owner, offer))).collect();
         if standings.iter().any(|(_, standing)| *standing == Standing::Elsewhere) || self.brings_boundary(verdict) {
             return None;
@@ -64,7 +63,7 @@ impl Keeper {
             })
             .collect();
         let codes = owners.iter().map(|owner| owner.code);
-        let codes = codes.chain(verdict.addressee.owners.iter().filter_map(refused_code));
+        let codes = codes.chain(verdict.addressee.owners.iter().filter_map(|owner| self.refused_here(verdict, owner)));
         let codes = codes.chain(self.boundary_again(verdict));
         let code = codes.max_by_key(|code| code.class()).unwrap_or(Code::AlreadyApplied);
         Some(BundleReport { owners, receipt: Some(receipt), ..blank(code, trust) })

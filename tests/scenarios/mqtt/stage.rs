@@ -135,7 +135,7 @@ fn credentials(folder: &Path, mosquitto: &Mosquitto) -> Credentials {
         material,
         key: identity.tls_key(),
         clock: WallClock::system(),
-        signed_at: None,
+        signed_at: None.into(),
     }
 }
 

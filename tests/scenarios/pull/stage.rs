@@ -63,7 +63,7 @@ impl Cast {
             material,
             key,
             clock: casemate_tests::appliance::wall_clock(),
-            signed_at: None,
+            signed_at: None.into(),
         })
     }
 }

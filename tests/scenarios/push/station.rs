@@ -74,7 +74,7 @@ impl Station {
             material: authority.material(&own, &[]),
             key: identity.tls_key(),
             clock: WallClock::new(move || UtcTime::from_unix(now.load(Ordering::SeqCst)), clock().build),
-            signed_at: Some(signed_at()),
+            signed_at: Some(signed_at()).into(),
         };
         let credentials = watch::Sender::new(Arc::new(credentials));
         let (stop, stopped) = oneshot::channel();

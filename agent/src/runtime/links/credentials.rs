@@ -24,6 +24,8 @@ impl Keeper {
     }
 
     fn tell_credentials(&mut self) {
+        // Every bundle brings a newer one: whoever is connected stays so.
+        self.signed_time.set(self.signed_at());
         let made = self.make_credentials();
         let fault = made.as_ref().err().map(|failure| failure.code);
         if let Err(failure) = &made
@@ -36,9 +38,7 @@ impl Keeper {
         self.credentials.send_if_modified(|told| {
             let same = match (&*told, &made) {
                 (None, None) => true,
-                (Some(one), Some(other)) => {
-                    (&one.settings, &one.groups, one.signed_at) == (&other.settings, &other.groups, other.signed_at)
-                }
+                (Some(one), Some(other)) => one.is_same(other),
                 _ => false,
             };
             if !same {
@@ -94,7 +94,7 @@ impl Keeper {
             settings,
             key: identity.tls_key(),
             clock: self.config.clock.clone(),
-            signed_at: self.signed_at(),
+            signed_at: self.signed_time.clone(),
         };
         match credentials.check() {
             Ok(()) => Ok(Some(credentials)),

@@ -28,6 +28,14 @@ fn has_way(policy: &Policy) -> bool {
     policy.peers.iter().any(|peer| speaks_for_control_plane(peer.purpose))
 }
 
+/// Does it for all, whatever becomes of one; the first failure is the answer.
+fn each<T>(all: Vec<T>, mut one: impl FnMut(&T) -> Result<(), Failure>) -> Result<(), Failure> {
+    all.iter().fold(Ok(()), |before, next| {
+        let now = one(next);
+        before.and(now)
+    })
+}
+
 impl Keeper {
     /// A peer with a pinned key has answered a request that was sent at `began`: what has waited before that waits no
     /// longer.
@@ -42,13 +50,13 @@ impl Keeper {
         }
         let served = self.expectations.0.iter().filter(|(_, since)| **since <= began);
         let served: Vec<(Owner, u64)> = served.map(|(waiting, _)| waiting.clone()).collect();
-        for (owner, number) in served {
+        each(served, |(owner, number)| {
             tracing::info!(%owner, generation = number, %peer, "the control plane is reached");
-            let event = Event::Reported { number, consumer: consumer.clone(), report: Report::Ready };
-            self.event(&owner, event)?;
-            self.expectations.0.remove(&(owner, number));
-        }
-        Ok(())
+            let event = Event::Reported { number: *number, consumer: consumer.clone(), report: Report::Ready };
+            self.event(owner, event)?;
+            self.expectations.0.remove(&(owner.clone(), *number));
+            Ok(())
+        })
     }
 
     /// Whether something has begun to wait for a round trip since this was asked last.
@@ -75,5 +83,23 @@ impl Keeper {
             let stranded = manifest.terms.awaits_control_plane() && !has_way(&self.policy_with(verdict));
             stranded.then_some(Code::UnsupportedManifest)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_fails_stops_no_other() {
+        let mut done = Vec::new();
+        let outcome = each(vec![1, 2, 3], |number| {
+            done.push(*number);
+            let message = format!("{number} fails");
+            let failure = Failure { code: Code::Internal, message, causes: Vec::new(), remedy: String::new() };
+            if *number == 3 { Ok(()) } else { Err(failure) }
+        });
+        assert_eq!(done, [1, 2, 3]);
+        assert_eq!(outcome.unwrap_err().message, "1 fails");
     }
 }

@@ -85,7 +85,12 @@ pub(in crate::runtime) async fn tend(mut ties: Ties, calls: mpsc::Sender<Request
         running = match (credentials, running.take()) {
             (None, _) => None,
             (Some(credentials), Some(running)) if running.policy == policy => {
-                running.credentials.send_replace(credentials);
+                // Whoever is told anew connects anew.
+                running.credentials.send_if_modified(|told| {
+                    let is_news = !Arc::ptr_eq(told, &credentials);
+                    *told = credentials;
+                    is_news
+                });
                 Some(running)
             }
             (Some(credentials), _) => Some(Running::start(policy, credentials, &backend, &reception)),

@@ -12,6 +12,7 @@ mod error;
 mod lists;
 mod pinned;
 mod revocation;
+mod signed_time;
 
 pub use acceptor::{Acceptor, Rejected};
 pub use admission::{Admitted, NotAdmitted};
@@ -20,3 +21,4 @@ pub use credentials::Credentials;
 pub use error::TlsError;
 pub use lists::{settings_in_force, to_remember};
 pub use pinned::NotThePeer;
+pub use signed_time::SignedTime;

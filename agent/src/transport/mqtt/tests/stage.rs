@@ -111,7 +111,7 @@ fn credentials(folder: &Path) -> Credentials {
         material: TransportMaterial::default(),
         key: identity.tls_key(),
         clock: WallClock::system(),
-        signed_at: None,
+        signed_at: None.into(),
     }
 }
 
