@@ -102,9 +102,9 @@ def arrives(appliance, notice):
 
 
 def connections(session, place):
-    """How many established connections somebody has at that place in the country."""
-    return len(session.network.inside("country", "ss", "-Htn", "state", "established", f"src {place[0]}:{place[1]}")
-               .splitlines())
+    """The ends of established connections that somebody has at that place in the country."""
+    listed = session.network.inside("country", "ss", "-Htn", "state", "established", f"src {place[0]}:{place[1]}")
+    return [line.split()[-1] for line in listed.splitlines()]
 
 
 def pull(session, kit):
@@ -129,6 +129,7 @@ def push(session, kit):
         depot.repository()
         depot.broker()
         appliance = connected(session, kit)
+        held = wait(appliance, "the broker", lambda: connections(session, plan.BROKER))
         wait(appliance, "the listener", lambda: curl(session, kit, only(kit.pushed))[0] == 0)
         arrives(appliance, "by push")
         _, said = curl(session, kit, only(kit.pulled))
@@ -138,6 +139,8 @@ def push(session, kit):
         _, said = curl(session, kit, torn)
         assert '"code"' in said and '"applied"' not in said, said
         assert appliance.current("notice") == "by push\n"
+        now = connections(session, plan.BROKER)
+        assert now == held, f"a bundle without other certificates cut the broker off: {held}, then {now}"
         assert appliance.stop() == 0
 
 

@@ -283,7 +283,7 @@ mod tests {
             material: TransportMaterial::default(),
             key: Identity::create(&folder.path().join("identity")).unwrap().tls_key(),
             clock: WallClock::system(),
-            signed_at: None,
+            signed_at: None.into(),
         };
         let peer = Peer {
             id: "repository".parse().unwrap(),
