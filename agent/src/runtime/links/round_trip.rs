@@ -29,11 +29,12 @@ fn has_way(policy: &Policy) -> bool {
 }
 
 /// Does it for all, whatever becomes of one; the first failure is the answer.
-fn each<T>(all: Vec<T>, mut one: impl FnMut(&T) -> Result<(), Failure>) -> Result<(), Failure> {
-    all.iter().fold(Ok(()), |before, next| {
-        let now = one(next);
-        before.and(now)
-    })
+fn each<T>(all: &[T], mut one: impl FnMut(&T) -> Result<(), Failure>) -> Result<(), Failure> {
+    let mut outcome = Ok(());
+    for next in all {
+        outcome = outcome.and(one(next));
+    }
+    outcome
 }
 
 impl Keeper {
@@ -50,7 +51,7 @@ impl Keeper {
         }
         let served = self.expectations.0.iter().filter(|(_, since)| **since <= began);
         let served: Vec<(Owner, u64)> = served.map(|(waiting, _)| waiting.clone()).collect();
-        each(served, |(owner, number)| {
+        each(&served, |(owner, number)| {
             tracing::info!(%owner, generation = number, %peer, "the control plane is reached");
             let event = Event::Reported { number: *number, consumer: consumer.clone(), report: Report::Ready };
             self.event(owner, event)?;
@@ -93,7 +94,7 @@ mod tests {
     #[test]
     fn one_that_fails_stops_no_other() {
         let mut done = Vec::new();
-        let outcome = each(vec![1, 2, 3], |number| {
+        let outcome = each(&[1, 2, 3], |number| {
             done.push(*number);
             let message = format!("{number} fails");
             let failure = Failure { code: Code::Internal, message, causes: Vec::new(), remedy: String::new() };
