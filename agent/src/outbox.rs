@@ -1,7 +1,8 @@
 //! The only place where bytes leave the appliance.
 //!
 //! What leaves is listed, shown and logged. By itself the agent sends nothing but receipts and health reports: signed
-//! statements of closed schemas. Who asks with a certificate is answered what his kind may read. Kept small enough to be audited by itself (R08).
+//! statements of closed schemas. Who asks with a certificate is answered what his kind may read. Kept small enough to be
+//! audited by itself (R08).
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};

@@ -147,6 +147,7 @@ impl Explain for AuthorityError {
     fn remedy(&self) -> String {
         match self {
             Self::Absent => "Make one with `casemate ca init`.".into(),
+            Self::Content { .. } => "Name a file that holds one; the site's own certificates stand in ca/certificates/.".into(),
             Self::Exists => "Use it; docs/certificates.md says how to change to another authority.".into(),
             Self::OtherKey(_) => "Say where the authority's private key is: --keys DIR.".into(),
             Self::Request { .. } => "Make the request anew, with the key it is for.".into(),

@@ -45,11 +45,16 @@ impl fmt::Display for CertificateKind {
     }
 }
 
+/// Not a kind of holder.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0:?} is not appliance, operator, publisher, auditor or service")]
+pub struct CertificateKindError(String);
+
 impl FromStr for CertificateKind {
-    type Err = CertificateNameError;
+    type Err = CertificateKindError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refuse = || CertificateNameError(text.chars().take(120).collect());
+        let refuse = || CertificateKindError(text.chars().take(120).collect());
         Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(refuse)
     }
 }
@@ -87,7 +92,7 @@ impl FromStr for CertificateName {
             return Err(refuse());
         };
         let jurisdiction = jurisdiction.parse().map_err(|_| refuse())?;
-        Ok(Self { jurisdiction, kind: kind.parse()?, id: id.parse().map_err(|_| refuse())? })
+        Ok(Self { jurisdiction, kind: kind.parse().map_err(|_| refuse())?, id: id.parse().map_err(|_| refuse())? })
     }
 }
 
@@ -102,6 +107,12 @@ mod tests {
             let name: CertificateName = text.parse().unwrap();
             assert_eq!((name.kind, name.to_string()), (kind, text));
         }
+    }
+
+    #[test]
+    fn what_is_no_kind_is_told_which_there_are() {
+        let told = "pirate".parse::<CertificateKind>().unwrap_err().to_string();
+        assert!(CertificateKind::ALL.iter().all(|kind| told.contains(kind.as_str())), "{told}");
     }
 
     #[test]
