@@ -19,6 +19,14 @@ use crate::runtime::settle::refused_code;
 #[derive(Debug, Default)]
 pub(in crate::runtime) struct Expectations(BTreeMap<(Owner, u64), Instant>);
 
+impl Expectations {
+    /// What waited already when a request was sent at `began`: its answer says nothing of what began to wait since.
+    fn served(&self, began: Instant) -> Vec<(Owner, u64)> {
+        let served = self.0.iter().filter(|(_, since)| **since <= began);
+        served.map(|(waiting, _)| waiting.clone()).collect()
+    }
+}
+
 /// Whether an answer of such a peer says that the control plane is reached.
 fn speaks_for_control_plane(purpose: Purpose) -> bool {
     matches!(purpose, Purpose::ControlPlane | Purpose::Repository | Purpose::Broker)
@@ -49,9 +57,7 @@ impl Keeper {
         if !policy.peers.iter().any(speaks) {
             return Ok(());
         }
-        let served = self.expectations.0.iter().filter(|(_, since)| **since <= began);
-        let served: Vec<(Owner, u64)> = served.map(|(waiting, _)| waiting.clone()).collect();
-        each(&served, |(owner, number)| {
+        each(&self.expectations.served(began), |(owner, number)| {
             tracing::info!(%owner, generation = number, %peer, "the control plane is reached");
             let event = Event::Reported { number: *number, consumer: consumer.clone(), report: Report::Ready };
             self.event(owner, event)?;
@@ -89,7 +95,19 @@ impl Keeper {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    #[test]
+    fn an_answer_to_what_was_asked_before_the_switch_confirms_nothing() {
+        let asked = Instant::now();
+        let switched = asked + Duration::from_secs(1);
+        let waiting = ("group.clinics".parse::<Owner>().unwrap(), 2);
+        let expectations = Expectations(BTreeMap::from([(waiting.clone(), switched)]));
+        assert_eq!(expectations.served(asked), []);
+        assert_eq!(expectations.served(switched), [waiting]);
+    }
 
     #[test]
     fn one_that_fails_stops_no_other() {
